@@ -1,0 +1,10 @@
+export type {
+  AuditEntry,
+  BackfillCheckpoint,
+  ControlConnector,
+  ControlStore,
+  NewAuditEntry,
+} from './control-store.ts';
+export type { EvidenceCounts, EvidenceLedger } from './evidence-ledger.ts';
+export type { Fleet, Instance } from './fleet.ts';
+export type { Mismatch, MismatchKind, MismatchLedger, MismatchStatus } from './mismatch-ledger.ts';

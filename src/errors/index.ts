@@ -1,0 +1,8 @@
+export {
+  ChangeoverError,
+  dispositionOf,
+  type ErrorData,
+  isChangeoverError,
+  messageOf,
+} from './changeover-error.ts';
+export { type Disposition, type ErrorCode, type ErrorEntry, errorCatalogue } from './codes.ts';

@@ -1,0 +1,7 @@
+export type {
+  ChangeQueue,
+  DeadLetter,
+  QueueDepth,
+  QueuedChange,
+  QueueEntry,
+} from './change-queue.ts';

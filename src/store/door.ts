@@ -1,0 +1,95 @@
+import type { Change, DataRecord, Key, Version } from '../record/index.ts';
+import type { KeyRange, StoredRecord } from './record-store.ts';
+
+/**
+ * What the door did with a change.
+ * `applied`: row and fence are committed. `stale`: the fence holds the same or a newer version, nothing to do.
+ * `present`: (backfill) the record was there or fenced already.
+ */
+export type DoorVerdict = 'applied' | 'stale' | 'present';
+
+export interface DoorContext {
+  /** The epoch by which these changes were routed; must equal the guard's, whose role must be `follower` (else DOOR_SHUT). */
+  readonly epoch: number;
+  /** Server-side limit of the transaction. */
+  readonly timeoutMs: number;
+  /** Roll back at the end: load and schema test (phase `shadow-write`). */
+  readonly discard?: boolean;
+}
+
+/** A follower transaction that is open while the authority commits (write mode `parallel`). */
+export interface OpenChange {
+  /** Sets the version, checks the fence and commits. */
+  commit(version: Version): Promise<DoorVerdict>;
+  /** Idempotent; also after a failed commit. */
+  abort(): Promise<void>;
+}
+
+/** A backfill chunk in flight. */
+export interface ChunkTicket {
+  readonly collection: string;
+  readonly chunk: number;
+  readonly range: KeyRange;
+  readonly owner: string;
+  readonly attempt: number;
+}
+
+/**
+ * The single function through which every change enters this store.
+ *
+ * **Rules.** `live | outbox | log | retry`: accept iff incoming > fence. `repair`: accept iff incoming ≥ fence.
+ * Backfill enters by chunks: version 0, only inserts what is absent *and* unfenced. Fence and rows commit together. A batch may hold
+ * several changes of one key: the highest version wins. Order of statements in one READ COMMITTED transaction, each its own statement:
+ * 1. shared role lock, read role and epoch (DOOR_SHUT otherwise);
+ * 2. upsert fences `WHERE fence < incoming` in key order, returning the accepted keys;
+ * 3. roots of accepted upserts (insert … on conflict update), *then* surplus children are deleted, *then* children upserted: a later
+ *    statement sees what a chunk committed while an earlier one waited;
+ * 4. tombstones: delete children and root; for keys whose root was not found, share-lock every covering in-flight chunk record of
+ *    the collection and delete again (children too) after it was granted.
+ *
+ * **Chunks.** `beginChunk` commits the in-flight record with its range and a new attempt, then waits until no door transaction older than it is open;
+ * only then may the caller read the source. `writeChunk` first updates that record (exactly one row with this owner and attempt,
+ * else CHUNK_LOST), then inserts what is absent and unfenced, marks the chunk done, commits. Children are written only for roots that
+ * it inserted.
+ *
+ * Errors: DOOR_SHUT, STORE_UNAVAILABLE, STORE_CONFLICT, STORE_REJECTED (the whole batch is rolled back; the caller bisects), OUTCOME_UNKNOWN.
+ */
+export interface Door {
+  /** Verdicts in the order of `changes`. All or nothing. At most `capabilities.batchMax` changes. */
+  apply(changes: readonly Change[], context: DoorContext): Promise<readonly DoorVerdict[]>;
+  /** Rows are written, fence row locked, nothing committed. `change.version` is ignored. */
+  open(change: Omit<Change, 'version'>, context: DoorContext): Promise<OpenChange>;
+  /** Fences of these keys, in order; null: unfenced. */
+  fences(collection: string, keys: readonly Key[]): Promise<readonly (Version | null)[]>;
+  beginChunk(
+    collection: string,
+    chunk: number,
+    range: KeyRange,
+    owner: string,
+  ): Promise<ChunkTicket>;
+  /** `records` in this store's shape. Number of records that were inserted; the others were present or fenced. */
+  writeChunk(
+    ticket: ChunkTicket,
+    records: readonly StoredRecord[],
+    context: DoorContext,
+  ): Promise<{ readonly inserted: number }>;
+  /** Gives a chunk up without writing; idempotent. */
+  abandonChunk(ticket: ChunkTicket): Promise<void>;
+  /** Deletes fences older than `before`; only when nothing older can come again. Number deleted. */
+  pruneFences(before: Version): Promise<number>;
+  /** Bytes passed through from a store of the same engine, where both declare `supportsCopyStream` and shapes are identical. */
+  readonly copyChunk?: (
+    ticket: ChunkTicket,
+    from: CopySource,
+    context: DoorContext,
+  ) => Promise<{ readonly inserted: number; readonly rows: number }>;
+}
+
+/** The reading end of a bulk stream; opaque to engines: `MigrationStore`s of one engine understand each other. */
+export interface CopySource {
+  readonly engine: string;
+  readonly collection: string;
+  readonly store: unknown;
+}
+
+export type { DataRecord };

@@ -1,0 +1,21 @@
+export type { StoreCapabilities } from './capabilities.ts';
+export type {
+  ChunkTicket,
+  CopySource,
+  Door,
+  DoorContext,
+  DoorVerdict,
+  OpenChange,
+} from './door.ts';
+export type { Guard, GuardRole, GuardState } from './guard.ts';
+export type { MigrationStore, StoreConnector, StoreContext } from './migration-store.ts';
+export type {
+  AuthorityWrite,
+  KeyRange,
+  ReadAnswer,
+  RecordStore,
+  Reread,
+  StoredRecord,
+  Written,
+} from './record-store.ts';
+export type { Finding, InstalledObject, StoreSetup } from './setup.ts';

@@ -1,0 +1,46 @@
+import type { Shape, Side } from '../migration/index.ts';
+import type { ChangeQueue } from '../queue/index.ts';
+import type { Runtime } from '../runtime/index.ts';
+import type { StoreCapabilities } from './capabilities.ts';
+import type { Door } from './door.ts';
+import type { Guard } from './guard.ts';
+import type { RecordStore } from './record-store.ts';
+import type { StoreSetup } from './setup.ts';
+
+/** Everything that one side of a migration offers. An adapter implements this; nothing else knows the engine. */
+export interface MigrationStore {
+  readonly side: Side;
+  /** `postgres`, `memory` … for display. */
+  readonly engine: string;
+  readonly capabilities: StoreCapabilities;
+  /** Reads, and writes as the authority. */
+  readonly records: RecordStore;
+  /** Entry of all changes when this store is the follower. */
+  readonly door: Door;
+  /** Changes of this store that have not reached the other one: journal, outbox, retries, dead letters. */
+  readonly queue: ChangeQueue;
+  /** This store's role and epoch, and what enforces them. */
+  readonly guard: Guard;
+  /** Preflight, installation, removal. */
+  readonly setup: StoreSetup;
+  /** Idempotent. Running operations are waited for, at most 5 s. */
+  close(): Promise<void>;
+}
+
+/** What an adapter needs to open one side. */
+export interface StoreContext {
+  readonly migration: string;
+  readonly side: Side;
+  /** Collection name → shape on this side. */
+  readonly shapes: ReadonlyMap<string, Shape>;
+  readonly runtime: Runtime;
+}
+
+/** What stands in the configuration: knows how to open a store, and how to call it without secrets. */
+export interface StoreConnector {
+  readonly engine: string;
+  /** Address without password. */
+  readonly display: string;
+  /** Opens lazily: throws STORE_UNAVAILABLE only for addresses that can never work. */
+  connect(context: StoreContext): Promise<MigrationStore>;
+}

@@ -1,0 +1,108 @@
+import type { DataRecord, Key, Version } from '../record/index.ts';
+
+/** A record with its canonical key, as the store gives it back. */
+export interface StoredRecord {
+  readonly key: Key;
+  readonly record: DataRecord;
+}
+
+/** Answer of a keyed read. */
+export interface ReadAnswer {
+  /** null: no such record. */
+  readonly record: DataRecord | null;
+  /** Highest version the door has let in for this key; null when unfenced or this store has no fence. */
+  readonly fence: Version | null;
+}
+
+/** Half-open range of keys in the store's key order: after < key ≤ until. null: no bound. */
+export interface KeyRange {
+  readonly after: Key | null;
+  readonly until: Key | null;
+}
+
+/** A write by the application to the authority. */
+export interface AuthorityWrite {
+  readonly collection: string;
+  readonly key: Key;
+  /**
+   * `put`: insert or update; columns and children that are not given stay as they are (on insert: the store's default).
+   * `update`: like put, but nothing happens when the record does not exist.
+   * `delete`: with all children.
+   * Children that are given replace the whole set of that child.
+   */
+  readonly action: 'put' | 'update' | 'delete';
+  /** In this store's shape. Ignored by `delete`. */
+  readonly record: DataRecord;
+  /** The epoch by which this write was routed. The write is refused (AUTHORITY_FENCED) when the guard has another. */
+  readonly epoch: number;
+  /**
+   * `none`: no follower in this phase, nothing is journalled, version is null.
+   * `change`: a journal row (queue entry) is written in the same transaction; its id is the version's sequence.
+   * `{ intent }`: fail-closed; consumes this committed intent first (exactly one row, else STORE_CONFLICT and no write).
+   */
+  readonly journal: 'none' | 'change' | { readonly intent: bigint };
+  /** How long queue workers leave the journal row to the writing process. 0: at once (deferred). */
+  readonly graceMs: number;
+  /** Fail-closed: runs inside the open transaction, after the write and before COMMIT. A throw rolls back. */
+  readonly beforeCommit?: (written: Written) => Promise<void>;
+  /** Server-side limit of the whole transaction. */
+  readonly timeoutMs: number;
+}
+
+/** What a write did. */
+export interface Written {
+  /** As the store spells it. */
+  readonly key: Key;
+  /** The whole record after the write, children included; null: it does not exist (delete, or update of nothing). */
+  readonly record: DataRecord | null;
+  /** null with journal `none`, and for an update or delete that found nothing. */
+  readonly version: Version | null;
+  /** Queue entry to complete once the follower has the change. */
+  readonly journalId: bigint | null;
+}
+
+/** A re-read for retry, outbox, repair. */
+export interface Reread {
+  readonly key: Key;
+  /** `busy`: a writer holds the key; try again later. */
+  readonly state: 'read' | 'busy';
+  readonly record: DataRecord | null;
+  /** Provably not newer than `record`: fresh from the sequence while the key was locked. */
+  readonly version: Version;
+}
+
+/**
+ * Reads, and writes as the authority.
+ *
+ * **Versions.** Per key, all of {own write, re-read, caller's transaction with `recordChange`} are serialized by a
+ * per-key lock (PostgreSQL: transaction-level advisory lock) that is held until commit, and draw
+ * the version from the non-transactional sequence while holding it. So version order = commit order per key, reads
+ * included. Writers that do not take the lock (trigger outbox) draw while they hold the row lock; a re-read therefore also
+ * share-locks the root row first, then draws, then reads (children in a later statement). Locks are never waited for in a re-read of
+ * several keys (try-lock, SKIP LOCKED → `busy`): an application transaction must never be a deadlock victim of ours.
+ * For aggregates the root row is locked before the version is drawn.
+ *
+ * Errors: STORE_UNAVAILABLE and STORE_CONFLICT (nothing was written), STORE_REJECTED, AUTHORITY_FENCED, OUTCOME_UNKNOWN (only
+ * when COMMIT was sent and no answer came), DEADLINE_EXCEEDED (rolled back).
+ */
+export interface RecordStore {
+  /** Answers in the order of `keys`. With `withFence` the fence is read in the same snapshot as the record or an *earlier* one. */
+  read(
+    collection: string,
+    keys: readonly Key[],
+    options?: { readonly withFence?: boolean; readonly signal?: AbortSignal },
+  ): Promise<readonly ReadAnswer[]>;
+  /** Up to `limit` records of the range in key order. Fewer than `limit`: the range is exhausted. One snapshot a call. */
+  scan(collection: string, range: KeyRange, limit: number): Promise<readonly StoredRecord[]>;
+  /** The key that is `rows` records after `range.after`, or the last key of the range; null when the range is empty. */
+  boundary(collection: string, range: KeyRange, rows: number): Promise<Key | null>;
+  /** Largest key now, and the planner's estimate of the number of records. */
+  extent(
+    collection: string,
+  ): Promise<{ readonly last: Key | null; readonly estimatedRows: number }>;
+  write(write: AuthorityWrite): Promise<Written>;
+  /** At most 500 keys. `epoch` becomes the versions' epoch; must equal the guard's (else AUTHORITY_FENCED). */
+  reread(collection: string, keys: readonly Key[], epoch: number): Promise<readonly Reread[]>;
+  /** The records as this store would give them back if they were stored (numeric scale, time zone, padding …). */
+  canonicalise(collection: string, records: readonly DataRecord[]): Promise<readonly DataRecord[]>;
+}

@@ -1,0 +1,35 @@
+/** One answer of the preflight. `unknown` is never pass. */
+export interface Finding {
+  /** Stable id, e.g. `postgres/no-primary-key`. */
+  readonly id: string;
+  readonly verdict: 'pass' | 'warn' | 'fail' | 'unknown';
+  /** What was looked at and what was seen. */
+  readonly message: string;
+  /** What to do; a statement to run where there is one. Empty for `pass`. */
+  readonly fix: string;
+}
+
+/** An object of ours in the store. */
+export interface InstalledObject {
+  readonly kind: 'schema' | 'table' | 'function' | 'trigger' | 'sequence';
+  readonly name: string;
+}
+
+/** Preflight, installation and removal. Nothing outside our own schema and triggers is ever touched. */
+export interface StoreSetup {
+  /** Connectivity, privileges, versions, keys, types, constraints. Never throws for a finding; changes nothing. */
+  inspect(role: 'authority' | 'follower'): Promise<readonly Finding[]>;
+  /** Creates our schema, tables, sequence, disabled guard triggers. Idempotent. The guard's role starts as given if it was `idle`. */
+  install(role: 'authority' | 'follower', epoch: number): Promise<void>;
+  /** Installs the outbox trigger on the tables of a collection. Idempotent. */
+  installCapture(collection: string): Promise<void>;
+  removeCapture(collection: string): Promise<void>;
+  /** What of ours exists. */
+  objects(): Promise<readonly InstalledObject[]>;
+  /** Removes everything of ours. Idempotent. */
+  uninstall(): Promise<void>;
+  /** Number of rows in the root table of the collection, counted up to `max`. */
+  countUpTo(collection: string, max: number): Promise<number>;
+  /** Empties the tables of the collection's shape and its fences and chunks. For a new generation, on consent only. */
+  truncate(collection: string): Promise<void>;
+}
