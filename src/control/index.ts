@@ -7,4 +7,5 @@ export type {
 } from './control-store.ts';
 export type { EvidenceCounts, EvidenceLedger } from './evidence-ledger.ts';
 export type { Fleet, Instance } from './fleet.ts';
+export type { MigrationContext } from './migration-context.ts';
 export type { Mismatch, MismatchKind, MismatchLedger, MismatchStatus } from './mismatch-ledger.ts';

@@ -12,6 +12,13 @@ export {
   type WriteMode,
 } from './definition.ts';
 export { dialBucket, dialBuckets, isDialled } from './dial.ts';
+export {
+  type ChangeoverEvent,
+  type ChangeoverEventType,
+  createEventHub,
+  type EventHub,
+  type EventSink,
+} from './events.ts';
 export { isPhase, otherSide, type Phase, phaseOrder, phases, type Side } from './phase.ts';
 export { authorityOf, followerOf, type Routing, routingTable } from './routing.ts';
 export { type CutoverState, initialState, type MigrationState } from './state.ts';

@@ -1,0 +1,132 @@
+import type { Phase, Side } from './phase.ts';
+import type { MigrationState } from './state.ts';
+
+/**
+ * What the engines tell the world. Emitted synchronously, after the fact; listeners must be fast and must not throw.
+ * Never carries record values. Telemetry, the terminal and tests subscribe to these.
+ */
+export type ChangeoverEvent =
+  | { readonly type: 'state'; readonly state: MigrationState }
+  | { readonly type: 'control'; readonly reachable: boolean; readonly error?: string }
+  | {
+      readonly type: 'write';
+      readonly collection: string;
+      readonly phase: Phase;
+      readonly outcome: 'committed' | 'rejected' | 'unknown';
+      /** Until the authority had confirmed. */
+      readonly authorityMs: number;
+      /** Until the caller had the answer. */
+      readonly totalMs: number;
+    }
+  | {
+      readonly type: 'follower-write';
+      readonly collection: string;
+      /** `queued`: left to the queue (budget spent, follower down, breaker open). */
+      readonly outcome: 'applied' | 'stale' | 'queued' | 'failed';
+      readonly ms: number;
+    }
+  | {
+      readonly type: 'read';
+      readonly collection: string;
+      readonly servedBy: Side;
+      readonly why: 'authority' | 'dial' | 'segment' | 'token' | 'no-routing-key' | 'fallback';
+      readonly outcome: 'ok' | 'failed';
+      readonly ms: number;
+    }
+  | {
+      readonly type: 'shadow-read';
+      readonly collection: string;
+      readonly outcome: 'matched' | 'suspect' | 'shed' | 'timed-out' | 'failed';
+      readonly ms: number;
+    }
+  | {
+      readonly type: 'held';
+      readonly collection: string;
+      readonly ms: number;
+      readonly outcome: 'released' | 'expired';
+    }
+  | {
+      readonly type: 'queue';
+      readonly side: Side;
+      readonly waiting: number;
+      readonly dead: number;
+      readonly oldestMs: number;
+    }
+  | {
+      readonly type: 'drained';
+      readonly side: Side;
+      readonly applied: number;
+      readonly stale: number;
+      readonly failed: number;
+      readonly ms: number;
+    }
+  | { readonly type: 'dead-letter'; readonly collection: string; readonly reason: string }
+  | {
+      readonly type: 'breaker';
+      readonly side: Side;
+      readonly state: 'closed' | 'open' | 'half-open';
+    }
+  | {
+      readonly type: 'backfill';
+      readonly collection: string;
+      readonly rowsRead: number;
+      readonly rowsInserted: number;
+      readonly rowsDead: number;
+      readonly estimatedRows: number;
+      readonly ms: number;
+      readonly finished: boolean;
+    }
+  | { readonly type: 'throttle'; readonly reason: string | null }
+  | {
+      readonly type: 'verify';
+      readonly collection: string;
+      readonly compared: number;
+      readonly suspects: number;
+      readonly finished: boolean;
+    }
+  | {
+      readonly type: 'mismatch';
+      readonly collection: string;
+      readonly kind: 'missing' | 'extra' | 'different';
+      readonly status: 'suspect' | 'transient' | 'open' | 'repaired';
+    }
+  | {
+      readonly type: 'cutover';
+      readonly attempt: string;
+      readonly step: string;
+      readonly outcome: 'begun' | 'done' | 'failed';
+      readonly ms: number;
+    };
+
+export type ChangeoverEventType = ChangeoverEvent['type'];
+
+/** Where events go. */
+export type EventSink = (event: ChangeoverEvent) => void;
+
+/** An event sink with any number of listeners. A listener that throws is dropped from that event only. */
+export interface EventHub {
+  readonly emit: EventSink;
+  /** The returned function unsubscribes. */
+  subscribe(listener: EventSink): () => void;
+}
+
+export function createEventHub(): EventHub {
+  let listeners: readonly EventSink[] = [];
+  return {
+    emit(event) {
+      for (const listener of listeners) {
+        try {
+          listener(event);
+        } catch {
+          // A broken listener must not break a write; it has no other place to report to.
+        }
+      }
+    },
+    subscribe(listener) {
+      listeners = [...listeners, listener];
+      return () => {
+        listeners = listeners.filter((other) => other !== listener);
+      };
+    },
+  };
+}
