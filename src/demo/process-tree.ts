@@ -41,6 +41,18 @@ export function signalProcess(pid: number, signal: NodeJS.Signals | 0): boolean 
   }
 }
 
+/** True while the process runs; one that has ended and only waits to be collected does not. */
+export function isRunning(pid: number): boolean {
+  if (!signalProcess(pid, 0)) return false;
+  if (process.platform !== 'linux') return true;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat[stat.lastIndexOf(')') + 2] !== 'Z';
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Stops a process and all its children where they stand (SIGSTOP), the parent first so that it
  * starts no further ones. Returns the ids, the parent's first.

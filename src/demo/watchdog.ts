@@ -34,12 +34,20 @@ children() {
     done
   fi
 }
+running() {
+  # A process that has ended but was not yet collected by init counts as gone.
+  if [ -r /proc/self/stat ]; then
+    { read -r id name state rest < "/proc/$pid/stat"; } 2>/dev/null && [ "$state" != Z ]
+  else
+    kill -0 "$pid" 2>/dev/null
+  fi
+}
 if [ -n "$pid" ] && [ "$pid" != 0 ]; then
   family=$(children)
   kill -QUIT $pid $family 2>/dev/null
   kill -CONT $family $pid 2>/dev/null
   for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    kill -0 $pid 2>/dev/null || break
+    running || break
     sleep 0.1
   done
   kill -KILL $pid $family 2>/dev/null
