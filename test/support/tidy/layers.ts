@@ -1,0 +1,80 @@
+/**
+ * The layers of src/, lowest first. A folder may import itself and what stands beside it here;
+ * a folder that is not in the table fails. `index` stands for the files directly in src/.
+ */
+const BASE = ['errors', 'runtime', 'record', 'migration'];
+const PORTS = ['store', 'capture', 'queue', 'control'];
+const ENGINES = ['router', 'backfill', 'verify', 'gates', 'cutover'];
+const BELOW_WORKER = [...BASE, ...PORTS, ...ENGINES, 'telemetry'];
+
+export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  runtime: ['errors'],
+  record: ['errors', 'runtime'],
+  migration: ['errors', 'runtime', 'record'],
+
+  // Ports may know each other in one direction; the rule against cycles sees to that.
+  store: [...BASE, ...PORTS],
+  capture: [...BASE, ...PORTS],
+  queue: [...BASE, ...PORTS],
+  control: [...BASE, ...PORTS],
+
+  router: [...BASE, ...PORTS],
+  backfill: [...BASE, ...PORTS],
+  verify: [...BASE, ...PORTS],
+  gates: [...BASE, ...PORTS, 'verify'],
+  cutover: [...BASE, ...PORTS, 'verify', 'router'],
+
+  adapters: [...BASE, ...PORTS],
+
+  telemetry: [...BASE, ...PORTS, ...ENGINES],
+  testing: [...BELOW_WORKER, 'adapters'],
+  worker: BELOW_WORKER,
+  index: [...BELOW_WORKER, 'worker'],
+  http: [...BELOW_WORKER, 'worker', 'index'],
+  // The demo is loaded by its command alone: see LAZY.
+  cli: [...BELOW_WORKER, 'worker', 'http', 'index', 'adapters', 'testing', 'demo'],
+  demo: [...BELOW_WORKER, 'worker', 'http', 'index', 'adapters', 'testing', 'cli'],
+};
+
+/** Imports that are allowed only as `await import(...)`; they do not count for cycles. */
+export const LAZY: readonly string[] = ['cli -> demo'];
+
+/** What several adapters share (SQL dialects); otherwise an adapter sees no other adapter. */
+export const SHARED_ADAPTERS: readonly string[] = ['sql'];
+
+/** Packages that only these folders may import; `*` at the end stands for anything. */
+export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
+  ...Object.fromEntries(
+    [
+      'pg',
+      'pg-copy-streams',
+      'pg-cursor',
+      'pg-pool',
+      'postgres',
+      'libsql',
+      'better-sqlite3',
+      'node:sqlite',
+      'kysely',
+      'mysql2',
+      'mariadb',
+      'mongodb',
+      'redis',
+      'ioredis',
+      '@nats-io/*',
+      '@aws-sdk/*',
+    ].map((name) => [name, ['adapters', 'demo']]),
+  ),
+  'prom-client': ['telemetry'],
+  '@opentelemetry/*': ['telemetry'],
+  pino: ['telemetry'],
+  commander: ['cli'],
+  '@clack/*': ['cli', 'demo'],
+  vitest: ['testing'],
+  'fast-check': ['testing'],
+  'node:timers': ['runtime', 'demo'],
+  'node:timers/promises': ['runtime', 'demo'],
+};
+
+/** Folders that may read the clock, chance and timers directly. */
+export const AMBIENT_HOMES: readonly string[] = ['runtime', 'demo'];
