@@ -1,6 +1,8 @@
 /**
  * The role of a store. `authority`: application writes are let in. `follower`: only door changes are. `sealed`: neither
- * writes nor door changes, during a change of authority. `idle`: not installed or not started.
+ * writes nor door changes, during a change of authority. `idle`: not started, or retired: the one role in which unjournalled writes
+ * are let in. Order: at the start the guard becomes `authority` *before* the state leaves `off`; back to `off` it becomes `idle` *before* the state does;
+ * at the end the target becomes `idle` after the state is `retired`.
  */
 export type GuardRole = 'idle' | 'authority' | 'follower' | 'sealed';
 

@@ -31,12 +31,19 @@ export interface AuthorityWrite {
    * Children that are given replace the whole set of that child.
    */
   readonly action: 'put' | 'update' | 'delete';
-  /** In this store's shape. Ignored by `delete`. */
+  /** In this store's shape. Ignored by `delete` and when `revise` is given. */
   readonly record: DataRecord;
+  /**
+   * Makes the record from the present one (null: none), inside the transaction and under the key's lock: for applications that
+   * write in the other side's shape. Its result counts as a `put` of all that it holds. May run more than once.
+   */
+  readonly revise?: (current: DataRecord | null) => DataRecord;
   /** The epoch by which this write was routed. The write is refused (AUTHORITY_FENCED) when the guard has another. */
   readonly epoch: number;
   /**
-   * `none`: no follower in this phase, nothing is journalled, version is null.
+   * `none`: no follower in this phase, nothing is journalled, version is null. Let in only while the guard's role is `idle` (or
+   * nothing of ours is installed): so a process that still believes in `off` cannot lose a write after the start; AUTHORITY_FENCED otherwise.
+   * The other two are let in with role `authority` or `idle`. The epoch must always be equal.
    * `change`: a journal row (queue entry) is written in the same transaction; its id is the version's sequence.
    * `{ intent }`: fail-closed; consumes this committed intent first (exactly one row, else STORE_CONFLICT and no write).
    */
