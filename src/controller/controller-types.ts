@@ -1,0 +1,171 @@
+import type { AuditEntry, BackfillCheckpoint, Instance } from '../control/index.ts';
+import type {
+  CutoverLimits,
+  CutoverStep,
+  DrainQueue,
+  ResumeResult,
+  SwitchResult,
+} from '../cutover/index.ts';
+import type { Gate, GateProfile, GateResult, GateVerdict } from '../gates/index.ts';
+import type { MigrationState, Phase, Side } from '../migration/index.ts';
+import type { QueueDepth } from '../queue/index.ts';
+import type { GuardState } from '../store/index.ts';
+
+/** Who acts and why; both go into the audit. */
+export interface Act {
+  /** user@host, or an instance. */
+  readonly actor: string;
+  readonly reason: string;
+}
+
+export interface ControllerOptions {
+  /** Thresholds. Default: `defaultProfile`. */
+  readonly profile?: GateProfile;
+  /** Further gates per phase that is to be entered. */
+  readonly gates?: Partial<Readonly<Record<Phase, readonly Gate[]>>>;
+  readonly cutover?: Partial<CutoverLimits>;
+  /** The worker's drain. Without it a change of authority needs a worker that runs elsewhere. */
+  readonly drain?: DrainQueue;
+  /** The verifier's recheck of suspect keys, for the write switch. */
+  readonly recheck?: (signal: AbortSignal) => Promise<unknown>;
+  /** See `SwitchOptions.onStep`. */
+  readonly onStep?: (step: CutoverStep, attempt: string) => Promise<void> | void;
+}
+
+export interface StartOptions extends Act {
+  /** Begin with `shadow-write`. */
+  readonly shadow?: boolean;
+  /** Consent: rows in the target's tables are deleted. */
+  readonly truncateTarget?: boolean;
+  /** Rows in the target's tables stay; verify and repair must make them right. */
+  readonly reconcile?: boolean;
+}
+
+export interface AdvanceOptions extends Act {
+  /** Default: the one next phase. */
+  readonly to?: Phase;
+  /** The state version that the operator has looked at; another one is STATE_CHANGED. */
+  readonly expectedVersion?: number;
+  /** Gate name → reason. Only for gates that are overridable. */
+  readonly overrides?: Readonly<Record<string, string>>;
+}
+
+/** May we enter `to`? Bound to one state version. */
+export interface Plan {
+  readonly stateVersion: number;
+  readonly from: Phase;
+  readonly to: Phase;
+  /** The worst of the gates; `pass` when there is none. */
+  readonly verdict: GateVerdict;
+  readonly gates: readonly GateResult[];
+  /** Name of the thresholds. */
+  readonly profile: string;
+}
+
+export interface AdvanceResult {
+  readonly state: MigrationState;
+  readonly gates: readonly GateResult[];
+  /** Present when the advance was a change of authority. */
+  readonly cutover?: SwitchResult;
+}
+
+export interface RollbackOptions extends Act {
+  /** Default: `read-switch` with dial 0 while the dial is up or the target is the authority, else the phase before. */
+  readonly to?: Phase;
+}
+
+export interface RollbackResult {
+  readonly state: MigrationState;
+  /** Until the state was durable: instances follow in < 1 s. With a change of authority: all of it. */
+  readonly ms: number;
+  readonly cutover?: SwitchResult;
+  /** An interrupted change of authority whose guards could not be reached yet; `resumeCutover` goes on. */
+  readonly pending: string | null;
+}
+
+export interface FleetGroup {
+  readonly stateVersion: number;
+  readonly instances: readonly (Instance & { readonly alive: boolean })[];
+}
+
+export interface SideStatus {
+  readonly engine: string;
+  readonly role: 'authority' | 'follower';
+  /** null: the store did not answer, see `error`. */
+  readonly guard: GuardState | null;
+  readonly queue: QueueDepth | null;
+  readonly error: string | null;
+}
+
+/** How the way back stands. */
+export interface RollbackReadiness {
+  readonly ready: boolean;
+  readonly to: Phase | null;
+  /** Estimate until reads are served by the source on all reachable instances; null: never. */
+  readonly readsMs: number | null;
+  /** Estimate until writes go to the source; null: not before what `message` says. */
+  readonly writesMs: number | null;
+  readonly message: string;
+}
+
+/** Where are we, may we advance, why not, how fast can we undo. Stores that are down show as `error`, never as a throw. */
+export interface Status {
+  readonly observedAtMs: number;
+  readonly state: MigrationState;
+  /** Newest version first. */
+  readonly fleet: readonly FleetGroup[];
+  readonly sides: Readonly<Record<Side, SideStatus>>;
+  /** Of this generation. */
+  readonly backfill: readonly BackfillCheckpoint[];
+  readonly mismatches: { readonly suspect: number; readonly open: number };
+  /** null when there is no next phase. */
+  readonly next: Plan | null;
+  readonly rollback: RollbackReadiness;
+}
+
+/** The operator's side of a migration. Every method re-reads the state; nothing is cached. */
+export interface Controller {
+  /** Needs the control store only; CONTROL_UNAVAILABLE otherwise. */
+  status(): Promise<Status>;
+  /** Evaluates the gates now; changes nothing. */
+  plan(to?: Phase): Promise<Plan>;
+  /**
+   * Installs both stores and leaves `off`. Idempotent up to the change of state. LEFTOVERS_FOUND when the target holds rows or a guard
+   * of something else; FLEET_NOT_ACKNOWLEDGED when an instance may still work for an earlier generation.
+   */
+  start(options: StartOptions): Promise<MigrationState>;
+  /**
+   * One phase forward, gates evaluated at this moment and bound to the state version by compare-and-set.
+   * GATE_FAILED, STATE_CHANGED, TRANSITION_REFUSED; CUTOVER_ABORTED when a write switch undid itself.
+   */
+  advance(options: AdvanceOptions): Promise<AdvanceResult>;
+  /** `percent`: 0 … 100 in steps of 0.01. Segments that are not given stay. */
+  dial(percent: number, segments: readonly string[] | undefined, act: Act): Promise<MigrationState>;
+  /** Holds background work (backfill, verify, repair); live writes go on. */
+  hold(act: Act): Promise<MigrationState>;
+  resume(act: Act): Promise<MigrationState>;
+  /**
+   * Backward. Never gated, and with the source as authority it needs the control store alone. From `write-switch` it is a change of
+   * authority: REVERSE_NOT_DRAINED when the source lacks changes after a bounded wait.
+   */
+  rollback(options: RollbackOptions): Promise<RollbackResult>;
+  /** Ends the attempt: `off`, then everything of ours is removed from both stores. Repeat it when it throws half-way. */
+  abort(act: Act): Promise<MigrationState>;
+  /** Removes everything of ours from both stores; only in `off` and `retired`, once the fleet has acknowledged. */
+  decommission(act: Act): Promise<MigrationState>;
+  /** The operator's word that this instance does not run any more. */
+  attestGone(instance: string, act: Act): Promise<void>;
+  /** Every registered router acknowledges ≥ version. FLEET_NOT_ACKNOWLEDGED names those that do not. */
+  waitForAcknowledgements(version: number, options: AcknowledgementOptions): Promise<void>;
+  /** Adopts what a dead coordinator left: undoes an attempt that did not commit, settles one that did. */
+  resumeCutover(options?: { readonly force?: boolean }): Promise<ResumeResult>;
+  /** Newest first. Default limit 100. */
+  history(limit?: number): Promise<readonly AuditEntry[]>;
+}
+
+export interface AcknowledgementOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** `ignore`: an instance whose lease has expired is not waited for. Default `wait`: only attested or deregistered ones are not. */
+  readonly expired?: 'ignore' | 'wait';
+}

@@ -1,0 +1,17 @@
+export { createController } from './controller.ts';
+export type {
+  AcknowledgementOptions,
+  Act,
+  AdvanceOptions,
+  AdvanceResult,
+  Controller,
+  ControllerOptions,
+  FleetGroup,
+  Plan,
+  RollbackOptions,
+  RollbackReadiness,
+  RollbackResult,
+  SideStatus,
+  StartOptions,
+  Status,
+} from './controller-types.ts';

@@ -1,0 +1,96 @@
+import type { MigrationState, Phase, Side } from '../migration/index.ts';
+
+/**
+ * The named steps of a change of authority, in order. SPEC.md, section Cutover. At each name `onStep` is called *before* the step
+ * runs, so that tests can stop or kill the process between any two.
+ */
+export const cutoverSteps = [
+  'preflight',
+  'begin',
+  'arm',
+  'hold',
+  'acknowledge',
+  'drain',
+  'seal',
+  'final-drain',
+  'in-doubt',
+  'sequences',
+  'flip',
+  'commit',
+  'settle',
+] as const;
+
+export type CutoverStep = (typeof cutoverSteps)[number];
+
+/** Empties the queue of `side` into the other store. Resolves when it is empty or nothing more is due; stops on the signal. */
+export type DrainQueue = (side: Side, signal: AbortSignal) => Promise<unknown>;
+
+/** Deadlines of a change of authority, all in milliseconds. */
+export interface CutoverLimits {
+  /** Budget from publishing the hold to the commit; beyond it the attempt is undone. Range 100 … 60 000. */
+  readonly holdMs: number;
+  /** Until every live instance has acknowledged the hold; a part of `holdMs`. */
+  readonly ackTimeoutMs: number;
+  /** Before the hold: until the queue is nearly empty, with writes flowing. */
+  readonly drainTimeoutMs: number;
+  /** One wait for writers at a guard. */
+  readonly lockTimeoutMs: number;
+  /** Lease of the coordinator; after it, another process may undo the attempt. */
+  readonly leaseMs: number;
+  /** Budget of an undo. */
+  readonly undoMs: number;
+  /** Entries in the queue with which the hold may begin. */
+  readonly waitingMax: number;
+}
+
+export const defaultCutoverLimits: CutoverLimits = {
+  holdMs: 5_000,
+  ackTimeoutMs: 3_000,
+  drainTimeoutMs: 30_000,
+  lockTimeoutMs: 500,
+  leaseMs: 3_000,
+  undoMs: 10_000,
+  waitingMax: 1_000,
+};
+
+/** A change of authority to make. */
+export interface SwitchOptions extends Partial<CutoverLimits> {
+  /** The side that becomes the authority. */
+  readonly to: Side;
+  /** `write-switch` when `to` is the target; an earlier phase, not `off`, otherwise. */
+  readonly phaseAfter: Phase;
+  readonly actor: string;
+  readonly reason: string;
+  /** Goes into the audit entry of `cutover-begin` (gate results). */
+  readonly evidence?: Readonly<Record<string, unknown>>;
+  /** The state version that the decision was taken on; another one is STATE_CHANGED. */
+  readonly expectedVersion?: number;
+  /** Without it the engine waits for a worker elsewhere to empty the queue. */
+  readonly drain?: DrainQueue;
+  /** Rechecks suspect keys; called while writes are held and everything is drained. */
+  readonly recheck?: (signal: AbortSignal) => Promise<unknown>;
+  /** `require`: no suspect key may be left at the commit. Default: `require` to the target, `ignore` to the source. */
+  readonly inDoubt?: 'require' | 'ignore';
+  /** Preflight only; nothing is changed. */
+  readonly dryRun?: boolean;
+  /** Called before each step; a throw is a failure of that step. */
+  readonly onStep?: (step: CutoverStep, attempt: string) => Promise<void> | void;
+}
+
+/** How long one step took. */
+export interface StepTiming {
+  readonly step: CutoverStep;
+  readonly ms: number;
+}
+
+/** A change of authority that was made (failures throw). */
+export interface SwitchResult {
+  readonly attempt: string;
+  readonly outcome: 'committed' | 'dry-run';
+  /** From the publication of the hold to the commit; 0 for a dry run. */
+  readonly pauseMs: number;
+  readonly steps: readonly StepTiming[];
+  readonly state: MigrationState;
+  /** False: committed, but the attempt's mark is still in a guard; `resumeCutover` removes it. */
+  readonly settled: boolean;
+}
