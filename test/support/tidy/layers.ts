@@ -4,7 +4,7 @@
  */
 const BASE = ['errors', 'runtime', 'record', 'migration'];
 const PORTS = ['store', 'capture', 'queue', 'control'];
-const ENGINES = ['router', 'backfill', 'verify', 'gates', 'cutover'];
+const ENGINES = ['router', 'backfill', 'verify', 'gates', 'cutover', 'controller'];
 const BELOW_WORKER = [...BASE, ...PORTS, ...ENGINES, 'telemetry'];
 
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
@@ -24,6 +24,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   verify: [...BASE, ...PORTS],
   gates: [...BASE, ...PORTS, 'verify'],
   cutover: [...BASE, ...PORTS, 'verify', 'router'],
+  // The operator's side; `control` stays a pure port.
+  controller: [...BASE, ...PORTS, 'gates', 'cutover'],
 
   adapters: [...BASE, ...PORTS],
 
