@@ -1,0 +1,216 @@
+import type { MigrationContext } from '../control/index.ts';
+import { dispositionOf, isChangeoverError, messageOf } from '../errors/index.ts';
+import { type Collection, type Side, toFollower } from '../migration/index.ts';
+import { type DataRecord, differences, type Key, type Version } from '../record/index.ts';
+import { withDeadline } from '../runtime/index.ts';
+import type { DoorContext, OpenChange, Written } from '../store/index.ts';
+import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts';
+import type { JournalSettler } from './journal-settler.ts';
+import type { RouterOptions } from './router-options.ts';
+
+/** A committed write on its way to the follower. */
+export interface FollowerWrite {
+  readonly collection: Collection;
+  readonly follower: Side;
+  readonly epoch: number;
+  readonly written: Written;
+}
+
+/**
+ * Sends committed writes to the follower from the process that made them. Freshness only: whatever goes wrong here, the journal entry
+ * stays and the worker applies the record as it is then. Nothing here throws into a caller of a fail-open collection.
+ */
+export interface FollowerWriter {
+  /** Serial: settles when the follower has it, or when `budgetMs` is spent (the write then goes on detached). Never rejects. */
+  apply(write: FollowerWrite, budgetMs: number): Promise<void>;
+  /** Parallel: opens a follower transaction beside the authority's. null: not now (breaker, load). */
+  open(
+    collection: Collection,
+    follower: Side,
+    key: Key,
+    value: DataRecord | null,
+    epoch: number,
+  ): Promise<OpenChange> | null;
+  /** Parallel, after the authority has committed; detached. */
+  finish(write: FollowerWrite, sent: DataRecord | null, opening: Promise<OpenChange> | null): void;
+  /** Rolls a throw-away apply back at the end (phase `shadow-write`); detached. */
+  rehearse(write: FollowerWrite): void;
+  breaker(side: Side): CircuitBreaker;
+  /** Waits for detached writes, at most `ms`. */
+  drain(ms: number): Promise<void>;
+}
+
+export function createFollowerWriter(
+  context: MigrationContext,
+  options: RouterOptions,
+  settler: JournalSettler,
+): FollowerWriter {
+  const { clock } = context.runtime;
+  const { emit } = context.events;
+  const breakers: Record<Side, CircuitBreaker> = {
+    source: createCircuitBreaker(clock, 'source', options.breaker, emit),
+    target: createCircuitBreaker(clock, 'target', options.breaker, emit),
+  };
+  const detached = new Set<Promise<void>>();
+  const doorContext = (epoch: number): DoorContext => ({
+    epoch,
+    timeoutMs: options.followerTimeoutMs,
+  });
+
+  const admitted = (side: Side): boolean =>
+    detached.size < options.detachedMax && breakers[side].allows();
+
+  const queued = (
+    write: FollowerWrite,
+    why: string,
+    outcome: 'queued' | 'failed',
+    ms: number,
+  ): void => {
+    const { journalId } = write.written;
+    if (journalId !== null) settler.release(authoritySide(write), journalId, why);
+    emit({ type: 'follower-write', collection: write.collection.name, outcome, ms });
+  };
+  const confirmed = (write: FollowerWrite, outcome: 'applied' | 'stale', ms: number): void => {
+    const { journalId } = write.written;
+    if (journalId !== null) settler.complete(authoritySide(write), journalId);
+    emit({ type: 'follower-write', collection: write.collection.name, outcome, ms });
+  };
+  /** The store's own failures move the breaker; refused data and shut doors say nothing about its health. */
+  const judge = (side: Side, error: unknown): void => {
+    if (isChangeoverError(error, 'STORE_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'OUTCOME_UNKNOWN'))
+      breakers[side].failed();
+    else breakers[side].succeeded();
+  };
+
+  const applyNow = async (write: FollowerWrite, discard: boolean): Promise<void> => {
+    const { collection, follower, written } = write;
+    const started = clock.monotonic();
+    try {
+      const value = toFollower(collection, follower, written.record);
+      const version = requireVersion(written.version);
+      const change = {
+        collection: collection.name,
+        key: written.key,
+        version,
+        value,
+        origin: 'live' as const,
+      };
+      const work = context.stores[follower].door.apply([change], {
+        ...doorContext(write.epoch),
+        discard,
+      });
+      const [verdict] = await withDeadline(
+        clock,
+        options.followerTimeoutMs,
+        'The follower write',
+        work,
+      );
+      breakers[follower].succeeded();
+      confirmed(write, verdict === 'applied' ? 'applied' : 'stale', clock.monotonic() - started);
+    } catch (error) {
+      judge(follower, error);
+      const outcome = dispositionOf(error) === 'retry' ? 'queued' : 'failed';
+      queued(write, messageOf(error), outcome, clock.monotonic() - started);
+    }
+  };
+
+  const detach = (work: Promise<void>): Promise<void> => {
+    const tracked = work.finally(() => detached.delete(tracked));
+    detached.add(tracked);
+    return tracked;
+  };
+
+  const finishOpen = async (
+    write: FollowerWrite,
+    sent: DataRecord | null,
+    opening: Promise<OpenChange>,
+  ): Promise<void> => {
+    const { collection, follower, written } = write;
+    const started = clock.monotonic();
+    let open: OpenChange;
+    try {
+      open = await withDeadline(clock, options.followerTimeoutMs, 'The follower write', opening);
+    } catch (error) {
+      // It may still open later; then nobody wants it any more.
+      opening.then((late) => late.abort()).catch(() => {});
+      judge(follower, error);
+      queued(write, messageOf(error), 'queued', clock.monotonic() - started);
+      return;
+    }
+    try {
+      const stored = toFollower(collection, follower, written.record);
+      if (!sameValue(stored, sent)) {
+        // The authority completed or changed the record (defaults, triggers, scale): what was sent is not what was committed.
+        await open.abort();
+        await applyNow(write, false);
+        return;
+      }
+      const verdict = await open.commit(requireVersion(written.version));
+      breakers[follower].succeeded();
+      confirmed(write, verdict === 'applied' ? 'applied' : 'stale', clock.monotonic() - started);
+    } catch (error) {
+      await open.abort().catch(() => {});
+      judge(follower, error);
+      queued(write, messageOf(error), 'queued', clock.monotonic() - started);
+    }
+  };
+
+  return {
+    async apply(write, budgetMs) {
+      if (!admitted(write.follower)) {
+        queued(
+          write,
+          'The follower is not answering, or too many writes to it are in flight.',
+          'queued',
+          0,
+        );
+        return;
+      }
+      const work = detach(applyNow(write, false));
+      await withDeadline(clock, budgetMs, 'The inline follower write', work).catch(() => {});
+    },
+    open(collection, follower, key, value, epoch) {
+      if (!admitted(follower)) return null;
+      const change = { collection: collection.name, key, value, origin: 'live' as const };
+      const opening = context.stores[follower].door.open(change, doorContext(epoch));
+      opening.catch(() => {});
+      return opening;
+    },
+    finish(write, sent, opening) {
+      if (opening) void detach(finishOpen(write, sent, opening));
+      else
+        queued(
+          write,
+          'The follower is not answering, or too many writes to it are in flight.',
+          'queued',
+          0,
+        );
+    },
+    rehearse(write) {
+      if (admitted(write.follower)) void detach(applyNow(write, true));
+    },
+    breaker: (side) => breakers[side],
+    async drain(ms) {
+      await withDeadline(
+        clock,
+        ms,
+        'Draining the follower writes',
+        Promise.all([...detached]),
+      ).catch(() => {});
+    },
+  };
+}
+
+function authoritySide(write: FollowerWrite): Side {
+  return write.follower === 'target' ? 'source' : 'target';
+}
+
+function requireVersion(version: Version | null): Version {
+  if (version === null) throw new Error('A journalled write has no version.');
+  return version;
+}
+
+function sameValue(a: DataRecord | null, b: DataRecord | null): boolean {
+  if (a === null || b === null) return a === b;
+  return Object.keys(a).length === Object.keys(b).length && differences(a, b).length === 0;
+}

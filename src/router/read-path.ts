@@ -1,0 +1,201 @@
+import type { MigrationContext } from '../control/index.ts';
+import { ChangeoverError, isChangeoverError } from '../errors/index.ts';
+import {
+  authorityOf,
+  type Collection,
+  dialBucket,
+  isDialled,
+  type MigrationState,
+  routingTable,
+  type Side,
+  toFollower,
+} from '../migration/index.ts';
+import {
+  compareVersions,
+  type DataRecord,
+  encodeKey,
+  type Key,
+  type Version,
+} from '../record/index.ts';
+import type { ShadowReads } from './shadow-reads.ts';
+import type { StateView } from './state-view.ts';
+import { type TokenCodec, tokenSubject } from './token.ts';
+
+/** How one read wants to be routed. */
+export interface ReadOptions {
+  /** What the dial hashes; for keyed reads the key is the default. Missing on a closure: the authority, counted. */
+  readonly routingKey?: string;
+  /** Segments of this caller; one that is switched reads the target. */
+  readonly segment?: string;
+  /** From an earlier write: the answer is never older than that write. */
+  readonly token?: string | undefined;
+}
+
+type Why = 'authority' | 'dial' | 'segment' | 'token' | 'no-routing-key' | 'fallback';
+
+export interface ReadRoute {
+  readonly side: Side;
+  readonly why: Why;
+}
+
+/** Where a read goes: pure, by SPEC.md table R. */
+export function routeRead(
+  state: MigrationState,
+  routingKey: string | undefined,
+  segment: string | undefined,
+): ReadRoute {
+  const routing = routingTable[state.phase];
+  if (routing.reads === 'authority') return { side: routing.authority, why: 'authority' };
+  if (segment !== undefined && state.segments.includes(segment))
+    return { side: 'target', why: 'segment' };
+  if (state.dialBasisPoints === 0) return { side: routing.authority, why: 'authority' };
+  if (routingKey === undefined) return { side: routing.authority, why: 'no-routing-key' };
+  const dialled = isDialled(dialBucket(state.migration, routingKey), state.dialBasisPoints);
+  return dialled ? { side: 'target', why: 'dial' } : { side: routing.authority, why: 'authority' };
+}
+
+/** Reads by key and by named closures. */
+export class ReadPath {
+  readonly #context: MigrationContext;
+  readonly #view: StateView;
+  readonly #tokens: TokenCodec;
+  readonly #shadow: ShadowReads;
+
+  constructor(context: MigrationContext, view: StateView, tokens: TokenCodec, shadow: ShadowReads) {
+    this.#context = context;
+    this.#view = view;
+    this.#tokens = tokens;
+    this.#shadow = shadow;
+  }
+
+  /** The record in the shape of `view`, or null. */
+  async get(
+    collection: Collection,
+    view: Side,
+    key: Key,
+    options: ReadOptions,
+  ): Promise<DataRecord | null> {
+    const needed =
+      options.token === undefined ? null : this.#versionFor(options.token, collection.name, key);
+    if (needed) await this.#catchUpTo(needed);
+    const pass = this.#view.enter();
+    const { clock } = this.#context.runtime;
+    const started = clock.monotonic();
+    const { state } = pass;
+    const authority = authorityOf(state.phase);
+    let { side, why } = routeRead(state, options.routingKey ?? encodeKey(key), options.segment);
+    try {
+      let answer: DataRecord | null | undefined;
+      if (side !== authority) {
+        answer = await this.#readFollower(collection.name, side, key, needed);
+        if (answer === undefined) {
+          why = 'token';
+          side = authority;
+        }
+      }
+      if (answer === undefined)
+        answer = await this.#readAuthority(collection.name, side, key, needed, state);
+      this.#emit(collection.name, side, why, 'ok', clock.monotonic() - started);
+      if (routingTable[state.phase].shadowReads)
+        this.#shadow.keyed(collection, state, side, key, answer);
+      return side === view ? answer : toFollower(collection, view, answer);
+    } catch (error) {
+      this.#emit(collection.name, side, why, 'failed', clock.monotonic() - started);
+      throw error;
+    } finally {
+      pass.leave();
+    }
+  }
+
+  /** One of two closures, by the route; the other one as shadow read. */
+  async closures<T>(
+    name: string,
+    closures: Readonly<Record<Side, () => Promise<T>>>,
+    options: ReadOptions,
+    same?: (a: T, b: T) => boolean,
+  ): Promise<T> {
+    const pass = this.#view.enter();
+    const { clock } = this.#context.runtime;
+    const started = clock.monotonic();
+    const { state } = pass;
+    const authority = authorityOf(state.phase);
+    let { side, why } = routeRead(state, options.routingKey, options.segment);
+    if (options.token !== undefined && side !== authority) {
+      // A closure's answer cannot be checked against a fence: its bearer reads the authority.
+      this.#tokens.decode(options.token);
+      side = authority;
+      why = 'token';
+    }
+    try {
+      const answer = await closures[side]();
+      this.#emit(name, side, why, 'ok', clock.monotonic() - started);
+      if (routingTable[state.phase].shadowReads)
+        this.#shadow.closures(name, closures, side, answer, same);
+      return answer;
+    } catch (error) {
+      this.#emit(name, side, why, 'failed', clock.monotonic() - started);
+      throw error;
+    } finally {
+      pass.leave();
+    }
+  }
+
+  #emit(collection: string, servedBy: Side, why: Why, outcome: 'ok' | 'failed', ms: number): void {
+    this.#context.events.emit({ type: 'read', collection, servedBy, why, outcome, ms });
+  }
+
+  /** The newest version that the token names for this key; null: the token says nothing about it. */
+  #versionFor(token: string, collection: string, key: Key): Version | null {
+    const subject = tokenSubject(collection, key);
+    let newest: Version | null = null;
+    for (const entry of this.#tokens.decode(token)) {
+      if (entry.subject === subject && (!newest || compareVersions(entry.version, newest) > 0))
+        newest = entry.version;
+    }
+    return newest;
+  }
+
+  /** A token from a later epoch proves that this process is behind: authority has moved. */
+  async #catchUpTo(needed: Version): Promise<void> {
+    if (needed.epoch > this.#view.current().epoch) await this.#view.refresh();
+  }
+
+  /** undefined: the follower is not there yet, or does not answer; the authority is. */
+  async #readFollower(
+    collection: string,
+    side: Side,
+    key: Key,
+    needed: Version | null,
+  ): Promise<DataRecord | null | undefined> {
+    const { records } = this.#context.stores[side];
+    try {
+      const [answer] = await records.read(collection, [key], { withFence: needed !== null });
+      if (needed && (!answer?.fence || compareVersions(answer.fence, needed) < 0)) return undefined;
+      return answer?.record ?? null;
+    } catch (error) {
+      if (isChangeoverError(error, 'STORE_UNAVAILABLE', 'STORE_CONFLICT', 'DEADLINE_EXCEEDED'))
+        return undefined;
+      throw error;
+    }
+  }
+
+  async #readAuthority(
+    collection: string,
+    side: Side,
+    key: Key,
+    needed: Version | null,
+    state: MigrationState,
+  ): Promise<DataRecord | null> {
+    const stale = needed !== null && needed.epoch > state.epoch;
+    const [answer] = await this.#context.stores[side].records.read(collection, [key], {
+      withFence: stale,
+    });
+    if (stale && (!answer?.fence || compareVersions(answer.fence, needed) < 0)) {
+      throw new ChangeoverError(
+        'CONTROL_UNAVAILABLE',
+        'The token is from a later epoch than this process knows, so its store may be behind; refusing an older record.',
+      );
+    }
+    return answer?.record ?? null;
+  }
+}

@@ -1,0 +1,251 @@
+import type { MigrationContext } from '../control/index.ts';
+import { ChangeoverError, messageOf } from '../errors/index.ts';
+import type { MigrationState } from '../migration/index.ts';
+import type { StateMemory } from './state-memory.ts';
+
+/** Permission of one operation to run by one state. `leave` exactly once, when nothing of it is in flight any more. */
+export interface Pass {
+  readonly state: MigrationState;
+  leave(): void;
+}
+
+/**
+ * What this process knows of the migration's state, and what it acknowledges.
+ *
+ * *following* (the control store answers) ⇄ *remembering* (it does not: the last state goes on) → *closed*.
+ * Acknowledged version = the oldest state version by which an operation in flight was routed; the current one when nothing
+ * is in flight. It is told to the fleet whenever it rises, and with each heartbeat. Never a compile-time default: without control
+ * store and without memory the view refuses to open.
+ */
+export interface StateView {
+  current(): MigrationState;
+  /** Synchronous, so that no state can slip in between the look and the count. */
+  enter(): Pass;
+  /** Resolves when a state with a higher version than `version` is known, or after `ms`. */
+  waitBeyond(version: number, ms: number): Promise<void>;
+  /** Asks the control store now; false when it did not answer. */
+  refresh(): Promise<boolean>;
+  acknowledgedVersion(): number;
+  close(): Promise<void>;
+}
+
+export interface StateViewOptions {
+  readonly kind: 'router' | 'worker';
+  readonly label: string;
+  readonly leaseMs: number;
+  readonly memory: StateMemory | null;
+}
+
+export async function openStateView(
+  context: MigrationContext,
+  options: StateViewOptions,
+): Promise<StateView> {
+  const first = await firstState(context, options);
+  const view = new FollowingView(context, options, first);
+  await view.register();
+  return view;
+}
+
+async function firstState(
+  context: MigrationContext,
+  options: StateViewOptions,
+): Promise<MigrationState> {
+  try {
+    return await context.control.load(context.migration.name);
+  } catch (error) {
+    const remembered = await options.memory?.load(context.migration.name);
+    if (remembered) {
+      context.events.emit({ type: 'control', reachable: false, error: messageOf(error) });
+      return remembered;
+    }
+    throw new ChangeoverError(
+      'CONTROL_UNAVAILABLE',
+      `The state of "${context.migration.name}" is not known: the control store does not answer and there is no remembered state.`,
+      { cause: error },
+    );
+  }
+}
+
+class FollowingView implements StateView {
+  readonly #context: MigrationContext;
+  readonly #options: StateViewOptions;
+  #state: MigrationState;
+  #closed = false;
+  /** State version → operations in flight. Insertion order is version order. */
+  readonly #inFlight = new Map<number, { count: number }>();
+  #told = 0;
+  #telling: Promise<void> | null = null;
+  #waiters: (() => void)[] = [];
+  #reachable = true;
+  readonly #stopWatching: () => void;
+  #cancelHeartbeat: () => void = () => {};
+
+  constructor(context: MigrationContext, options: StateViewOptions, first: MigrationState) {
+    this.#context = context;
+    this.#options = options;
+    this.#state = first;
+    void options.memory?.save(first);
+    this.#stopWatching = context.control.watch(
+      context.migration.name,
+      (state) => {
+        this.#setReachable(true);
+        this.#accept(state);
+      },
+      (error) => this.#setReachable(false, messageOf(error)),
+    );
+  }
+
+  /** The first heartbeat: the fleet knows this instance before it routes anything. A lost control store is no obstacle. */
+  async register(): Promise<void> {
+    await this.#tell();
+    this.#scheduleHeartbeat();
+  }
+
+  current(): MigrationState {
+    return this.#state;
+  }
+
+  enter(): Pass {
+    if (this.#closed) throw new ChangeoverError('CLOSED', 'The router was used after close().');
+    const state = this.#state;
+    let counter = this.#inFlight.get(state.version);
+    if (!counter) {
+      counter = { count: 0 };
+      this.#inFlight.set(state.version, counter);
+    }
+    counter.count++;
+    return new CountedPass(state, counter, this.#onEmpty);
+  }
+
+  readonly #onEmpty = (state: MigrationState, counter: { count: number }): void => {
+    if (state.version === this.#state.version) return;
+    if (this.#inFlight.get(state.version) === counter) this.#inFlight.delete(state.version);
+    this.#tellIfRisen();
+  };
+
+  acknowledgedVersion(): number {
+    for (const [version, counter] of this.#inFlight) {
+      if (counter.count > 0) return version;
+    }
+    return this.#state.version;
+  }
+
+  async waitBeyond(version: number, ms: number): Promise<void> {
+    if (this.#state.version > version || this.#closed) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        cancel();
+        this.#waiters = this.#waiters.filter((other) => other !== done);
+        resolve();
+      };
+      const cancel = this.#context.runtime.clock.schedule(ms, done);
+      this.#waiters.push(done);
+    });
+  }
+
+  async refresh(): Promise<boolean> {
+    try {
+      this.#accept(await this.#context.control.load(this.#context.migration.name));
+      return true;
+    } catch (error) {
+      this.#setReachable(false, messageOf(error));
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopWatching();
+    this.#cancelHeartbeat();
+    for (const waiter of this.#waiters) waiter();
+    await this.#telling;
+    await this.#context.control.fleet
+      .remove(this.#context.migration.name, this.#context.instance)
+      .catch(() => {});
+  }
+
+  #accept(state: MigrationState): void {
+    if (this.#closed || state.version <= this.#state.version) return;
+    this.#state = state;
+    for (const [version, counter] of this.#inFlight) {
+      if (counter.count === 0) this.#inFlight.delete(version);
+    }
+    void this.#options.memory?.save(state);
+    this.#context.events.emit({ type: 'state', state });
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter();
+    this.#tellIfRisen();
+  }
+
+  #setReachable(reachable: boolean, error?: string): void {
+    if (reachable === this.#reachable) return;
+    this.#reachable = reachable;
+    this.#context.events.emit(
+      error === undefined ? { type: 'control', reachable } : { type: 'control', reachable, error },
+    );
+  }
+
+  #tellIfRisen(): void {
+    if (!this.#closed && this.acknowledgedVersion() > this.#told) void this.#tell();
+  }
+
+  /** One heartbeat at a time; a rise during one is told by the next. */
+  #tell(): Promise<void> {
+    this.#telling ??= this.#tellOnce().finally(() => {
+      this.#telling = null;
+    });
+    return this.#telling;
+  }
+
+  async #tellOnce(): Promise<void> {
+    const { control, migration, instance } = this.#context;
+    do {
+      const acknowledgedVersion = this.acknowledgedVersion();
+      const { kind, label, leaseMs } = this.#options;
+      try {
+        await control.fleet.heartbeat(
+          migration.name,
+          { id: instance, kind, label, acknowledgedVersion },
+          leaseMs,
+        );
+        this.#told = acknowledgedVersion;
+      } catch (error) {
+        this.#setReachable(false, messageOf(error));
+        return;
+      }
+    } while (!this.#closed && this.acknowledgedVersion() > this.#told);
+  }
+
+  #scheduleHeartbeat(): void {
+    if (this.#closed) return;
+    // After a failure sooner: the fleet should hear of us soon after the control store is back.
+    const ms = this.#reachable
+      ? this.#options.leaseMs / 3
+      : Math.min(500, this.#options.leaseMs / 3);
+    this.#cancelHeartbeat = this.#context.runtime.clock.schedule(ms, () => {
+      void this.#tell().then(() => this.#scheduleHeartbeat());
+    });
+  }
+}
+
+class CountedPass implements Pass {
+  readonly state: MigrationState;
+  readonly #counter: { count: number };
+  readonly #onEmpty: (state: MigrationState, counter: { count: number }) => void;
+
+  constructor(
+    state: MigrationState,
+    counter: { count: number },
+    onEmpty: (state: MigrationState, counter: { count: number }) => void,
+  ) {
+    this.state = state;
+    this.#counter = counter;
+    this.#onEmpty = onEmpty;
+  }
+
+  leave(): void {
+    if (--this.#counter.count === 0) this.#onEmpty(this.state, this.#counter);
+  }
+}
