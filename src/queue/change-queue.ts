@@ -56,7 +56,18 @@ export interface ChangeQueue {
   deadLetters(limit: number): Promise<readonly DeadLetter[]>;
   /** `redrive`: due at once, attempts 0. `discard`: removed. Number of entries. */
   resolveDead(action: 'redrive' | 'discard', ids: readonly bigint[]): Promise<number>;
+  /**
+   * Where the changes of these keys stand, in order, as committed when it is called. Optional: with it verification
+   * tells lag from loss exactly, per key; without it, by the age of the oldest entry of the whole queue.
+   */
+  readonly standing?: (
+    collection: string,
+    keys: readonly Key[],
+  ) => Promise<readonly QueueStanding[]>;
 }
+
+/** `dead`: has a dead letter, whatever else waits. `waiting`: has entries that are not confirmed. `none`: neither. */
+export type QueueStanding = 'none' | 'waiting' | 'dead';
 
 export interface QueueEntry {
   readonly collection: string;

@@ -4,4 +4,5 @@ export type {
   QueueDepth,
   QueuedChange,
   QueueEntry,
+  QueueStanding,
 } from './change-queue.ts';

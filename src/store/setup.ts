@@ -32,4 +32,6 @@ export interface StoreSetup {
   countUpTo(collection: string, max: number): Promise<number>;
   /** Empties the tables of the collection's shape and its fences and chunks. For a new generation, on consent only. */
   truncate(collection: string): Promise<void>;
+  /** After a bulk load: what the planner needs to know (PostgreSQL: ANALYZE). Optional; a failure costs speed, never data. */
+  readonly afterBulkLoad?: (collection: string) => Promise<void>;
 }
