@@ -1,0 +1,2 @@
+export { type ApplierOptions, applierDefaults, type DrainRound, drainOnce } from './applier.ts';
+export { drainUntilEmpty } from './drain.ts';
