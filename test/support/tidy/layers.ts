@@ -43,7 +43,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 export const LAZY: readonly string[] = ['cli -> demo'];
 
 /** What several adapters share (SQL dialects); otherwise an adapter sees no other adapter. */
-export const SHARED_ADAPTERS: readonly string[] = ['sql'];
+export const SHARED_ADAPTERS: readonly string[] = ['sql', 'sql-control'];
 
 /** Packages that only these folders may import; `*` at the end stands for anything. */
 export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {

@@ -1,0 +1,37 @@
+import type { Kysely, RawBuilder, Transaction } from 'kysely';
+import type { Clock } from '../../runtime/index.ts';
+import type { ControlTables } from './control-tables.ts';
+
+export type ControlDatabase = Kysely<ControlTables>;
+export type ControlTransaction = Transaction<ControlTables>;
+
+/** What differs between the databases in which a control store can live. Everything else is shared SQL. */
+export interface SqlControlEngine {
+  /** Address without password. */
+  readonly display: string;
+  readonly clock: Clock;
+  /**
+   * Runs statements outside of a transaction, within the engine's deadline, repeated while the database is busy.
+   * Errors come out as CONTROL_UNAVAILABLE or CONFIG_INVALID; `operation` may run more than once.
+   */
+  run<T>(what: string, operation: (db: ControlDatabase) => Promise<T>): Promise<T>;
+  /**
+   * The same in one transaction that holds the write lock from its first statement where the database has only one.
+   * When COMMIT was sent and no answer came, CONTROL_UNAVAILABLE: look before acting again.
+   */
+  transaction<T>(what: string, operation: (tx: ControlTransaction) => Promise<T>): Promise<T>;
+  /** The time by which leases are judged, as an SQL expression, epoch ms. */
+  now(): RawBuilder<number>;
+  /** `primary key` of the audit: a number that the database draws. */
+  readonly auditId: 'identity' | 'autoincrement';
+  /** Serializes processes that create the schema at once; first statement of that transaction. Creates the container too. */
+  lockSchema(tx: ControlTransaction): Promise<void>;
+  /** True when the table with the format version exists. Must not need the right to create anything. */
+  hasSchema(db: ControlDatabase): Promise<boolean>;
+  /** Tells other processes at commit that the state of `migration` changed. */
+  notify(tx: ControlTransaction, migration: string): Promise<void>;
+  /** Calls `wake` when another process may have changed a state. Losing calls is allowed: polling is the safety net. */
+  listen(wake: (migration: string | null) => void): () => void;
+  /** Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,72 @@
+import type { Fleet, Instance } from '../../control/index.ts';
+import type { SqlControlEngine } from './sql-control-engine.ts';
+
+/** Registrations and leases in one table; the database's clock where it has one. */
+export function createSqlFleet(engine: SqlControlEngine, ready: () => Promise<void>): Fleet {
+  return {
+    async heartbeat(migration, { id, kind, label, acknowledgedVersion }, leaseMs) {
+      await ready();
+      await engine.run('a heartbeat', async (db) => {
+        const now = engine.now();
+        await db
+          .insertInto('instance')
+          .values((eb) => ({
+            migration,
+            id,
+            kind,
+            label,
+            acknowledged_version: acknowledgedVersion,
+            last_seen_ms: now,
+            lease_until_ms: eb(now, '+', leaseMs),
+          }))
+          .onConflict((conflict) =>
+            conflict.columns(['migration', 'id']).doUpdateSet((eb) => ({
+              kind: eb.ref('excluded.kind'),
+              label: eb.ref('excluded.label'),
+              last_seen_ms: eb.ref('excluded.last_seen_ms'),
+              lease_until_ms: eb.ref('excluded.lease_until_ms'),
+              // A late heartbeat must not take back what was acknowledged after it was sent.
+              acknowledged_version: eb
+                .case()
+                .when('excluded.acknowledged_version', '>', eb.ref('instance.acknowledged_version'))
+                .then(eb.ref('excluded.acknowledged_version'))
+                .else(eb.ref('instance.acknowledged_version'))
+                .end(),
+            })),
+          )
+          .execute();
+      });
+    },
+
+    async list(migration) {
+      await ready();
+      return engine.run('listing the fleet', async (db) => {
+        const { now } = await db.selectNoFrom(engine.now().as('now')).executeTakeFirstOrThrow();
+        const rows = await db
+          .selectFrom('instance')
+          .selectAll()
+          .where('migration', '=', migration)
+          .orderBy('id')
+          .execute();
+        const instances = rows.map(
+          (row): Instance => ({
+            id: row.id,
+            kind: row.kind as Instance['kind'],
+            label: row.label,
+            acknowledgedVersion: row.acknowledged_version,
+            lastSeenMs: row.last_seen_ms,
+            leaseUntilMs: row.lease_until_ms,
+          }),
+        );
+        return { nowMs: now, instances };
+      });
+    },
+
+    async remove(migration, id) {
+      await ready();
+      await engine.run('removing an instance', (db) =>
+        db.deleteFrom('instance').where('migration', '=', migration).where('id', '=', id).execute(),
+      );
+    },
+  };
+}

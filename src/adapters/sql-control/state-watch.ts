@@ -1,0 +1,93 @@
+import { ChangeoverError } from '../../errors/index.ts';
+import type { MigrationState } from '../../migration/index.ts';
+import type { SqlControlEngine } from './sql-control-engine.ts';
+import { parseState } from './stored-state.ts';
+
+/** Longest time between two looks; a notification only makes the next look come at once. */
+const pollMs = 250;
+
+/**
+ * Looks at the state every 250 ms, and at once when the engine is told of a change. One look at a time; a look that is asked for
+ * while another runs follows it, because the running one may have read before the change.
+ */
+export function watchState(
+  engine: SqlControlEngine,
+  load: (migration: string) => Promise<MigrationState>,
+  migration: string,
+  onState: (state: MigrationState) => void,
+  onError: (error: unknown) => void,
+): () => void {
+  let ended = false;
+  let looking = false;
+  let again = false;
+  let seen = 0;
+  let complained = 0;
+  let cancelPoll = (): void => {};
+
+  const look = async (): Promise<void> => {
+    if (seen === 0) {
+      const first = await load(migration);
+      if (ended) return;
+      seen = first.version;
+      onState(first);
+      return;
+    }
+    const row = await engine.run('watching the state', (db) =>
+      db
+        .selectFrom('migration_state')
+        .select(['version', 'state'])
+        .where('migration', '=', migration)
+        .where('version', '!=', seen)
+        .executeTakeFirst(),
+    );
+    if (ended || row === undefined) return;
+    if (row.version < seen) {
+      // A restored or failed-over control store: following it would take acknowledgements and authority back.
+      if (complained !== row.version) onError(wentBack(engine.display, seen, row.version));
+      complained = row.version;
+      return;
+    }
+    const state = parseState(engine.display, row.state);
+    seen = row.version;
+    onState(state);
+  };
+
+  const wake = (): void => {
+    if (ended) return;
+    if (looking) {
+      again = true;
+      return;
+    }
+    cancelPoll();
+    looking = true;
+    again = false;
+    look()
+      .catch((error: unknown) => {
+        if (!ended) onError(error);
+      })
+      .finally(() => {
+        looking = false;
+        if (ended) return;
+        if (again) wake();
+        else cancelPoll = engine.clock.schedule(pollMs, wake);
+      });
+  };
+
+  const unlisten = engine.listen((changed) => {
+    if (changed === null || changed === migration) wake();
+  });
+  wake();
+  return () => {
+    if (ended) return;
+    ended = true;
+    cancelPoll();
+    unlisten();
+  };
+}
+
+const wentBack = (display: string, from: number, to: number): ChangeoverError =>
+  new ChangeoverError(
+    'CONTROL_UNAVAILABLE',
+    `The control store ${display} went back from state version ${from} to ${to}: it was restored from a backup or failed over to a stale copy, and is not followed.`,
+    { data: { seen: from, found: to } },
+  );

@@ -1,0 +1,1 @@
+export { type SqliteControlOptions, sqlite } from './sqlite-control-store.ts';
