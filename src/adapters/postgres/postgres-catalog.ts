@@ -1,0 +1,216 @@
+import { ChangeoverError } from '../../errors/index.ts';
+import type { ChildShape, Shape } from '../../migration/index.ts';
+import { readTable } from './postgres-catalog-query.ts';
+import type { PostgresSession } from './postgres-session.ts';
+
+/** A column as the server declares it. */
+export interface CatalogColumn {
+  readonly name: string;
+  /** The name, quoted. */
+  readonly quoted: string;
+  /** Declared type with its modifier, e.g. `numeric(12,2)`. */
+  readonly type: string;
+  /**
+   * What a parameter is cast to before it is assigned to the column: the base type without modifier. An explicit cast to `varchar(10)` would cut
+   * silently where the assignment raises an error.
+   */
+  readonly castType: string;
+  readonly notNull: boolean;
+  readonly hasDefault: boolean;
+  /** `always`: INSERT needs OVERRIDING SYSTEM VALUE, UPDATE cannot set it. */
+  readonly identity: 'no' | 'always' | 'by default';
+  /** GENERATED ALWAYS AS (…): never written. */
+  readonly generated: boolean;
+  /** Has a collation: ordered and compared with COLLATE "C" by us. */
+  readonly collatable: boolean;
+  /** The collation treats different texts as equal: unusable in a key. */
+  readonly nondeterministic: boolean;
+  /** The type has a hash function: values that are equal lock the same key however they are spelled. */
+  readonly hashable: boolean;
+  /** The type's text depends on DateStyle, TimeZone, bytea_output and the like. */
+  readonly settingsDependent: boolean;
+}
+
+export interface CatalogIndex {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly primary: boolean;
+  /** Not partial, not on expressions, not deferrable, valid: ON CONFLICT can name its columns. */
+  readonly arbiter: boolean;
+}
+
+export interface CatalogForeignKey {
+  readonly name: string;
+  readonly columns: readonly string[];
+  /** Schema-qualified and quoted. */
+  readonly references: string;
+  readonly deferrable: boolean;
+  readonly onDelete: 'no action' | 'restrict' | 'cascade' | 'set null' | 'set default';
+}
+
+/** A table with the columns that the shape carries. */
+export interface CatalogTable {
+  readonly oid: string;
+  readonly schema: string;
+  readonly name: string;
+  /** Schema-qualified and quoted. */
+  readonly quoted: string;
+  /** r, p (partitioned), v, f … as in pg_class. */
+  readonly kind: string;
+  /** Carried columns in the shape's order (else the table's); generated ones are left out. */
+  readonly columns: readonly CatalogColumn[];
+  /** Every column of the table, generated ones included. */
+  readonly allColumns: readonly CatalogColumn[];
+  /** Key columns in key order. */
+  readonly key: readonly CatalogColumn[];
+  /** A unique index on exactly the key columns that ON CONFLICT can use. */
+  readonly keyIndex: CatalogIndex;
+  readonly uniqueIndexes: readonly CatalogIndex[];
+  readonly foreignKeys: readonly CatalogForeignKey[];
+  /** The planner's estimate; -1 when the table was never analysed. */
+  readonly estimatedRows: number;
+  /** Has deferrable triggers or constraints: what COMMIT does can differ from what a read before it sees. */
+  readonly hasDeferred: boolean;
+  /** Tables that inherit from it without being its partitions. */
+  readonly inheritors: number;
+}
+
+export interface CatalogChild extends CatalogTable {
+  /** Field of the record that holds the rows. */
+  readonly field: string;
+  /** Columns that hold the root's key, in the root's key order. */
+  readonly parent: readonly CatalogColumn[];
+}
+
+/** A collection's shape, resolved against the server. */
+export interface CatalogCollection {
+  readonly collection: string;
+  readonly root: CatalogTable;
+  readonly children: readonly CatalogChild[];
+}
+
+/** Resolved shapes of one store. Looked up once, on first use, and kept; `forget` after DDL. */
+export interface PostgresCatalog {
+  readonly collections: readonly string[];
+  /** COLLECTION_UNKNOWN; STORE_REJECTED for missing tables and columns; KEY_INVALID for a key without unique index or with NULLs. */
+  collection(name: string): Promise<CatalogCollection>;
+  shape(name: string): Shape;
+  forget(): void;
+}
+
+export function createPostgresCatalog(
+  session: PostgresSession,
+  shapes: ReadonlyMap<string, Shape>,
+): PostgresCatalog {
+  const resolved = new Map<string, Promise<CatalogCollection>>();
+  const shape = (name: string): Shape => {
+    const found = shapes.get(name);
+    if (found) return found;
+    throw new ChangeoverError(
+      'COLLECTION_UNKNOWN',
+      `There is no collection "${name}" (there are: ${[...shapes.keys()].join(', ')}).`,
+    );
+  };
+  return {
+    collections: [...shapes.keys()],
+    shape,
+    async collection(name) {
+      let promise = resolved.get(name);
+      if (promise === undefined) {
+        promise = resolveShape(session, name, shape(name));
+        resolved.set(name, promise);
+        // A failure is not kept: the table may be created, or the server come back.
+        promise.catch(() => resolved.delete(name));
+      }
+      return promise;
+    },
+    forget: () => resolved.clear(),
+  };
+}
+
+async function resolveShape(
+  session: PostgresSession,
+  collection: string,
+  shape: Shape,
+): Promise<CatalogCollection> {
+  const root = await resolveTable(session, collection, shape);
+  const children: CatalogChild[] = [];
+  for (const [field, child] of Object.entries(shape.children ?? {})) {
+    children.push(await resolveChild(session, collection, root, field, child));
+  }
+  return { collection, root, children };
+}
+
+async function resolveChild(
+  session: PostgresSession,
+  collection: string,
+  root: CatalogTable,
+  field: string,
+  shape: ChildShape,
+): Promise<CatalogChild> {
+  const table = await resolveTable(session, collection, shape);
+  if (shape.parent.length !== root.key.length) {
+    throw new ChangeoverError(
+      'KEY_INVALID',
+      `Child "${field}" of "${collection}" names ${shape.parent.length} parent columns, the key of ${root.quoted} has ${root.key.length}.`,
+    );
+  }
+  const parent = shape.parent.map((name) => columnOf(table, name, collection));
+  return { ...table, field, parent };
+}
+
+async function resolveTable(
+  session: PostgresSession,
+  collection: string,
+  shape: Pick<Shape, 'table' | 'key' | 'columns'>,
+): Promise<CatalogTable> {
+  const facts = await readTable(session, shape.table, collection);
+  const writable = facts.allColumns.filter(({ generated }) => !generated);
+  const found = { ...facts, columns: writable };
+  const columns = shape.columns?.map((name) => columnOf(found, name, collection)) ?? writable;
+  if (shape.key.length === 0) {
+    throw new ChangeoverError('KEY_INVALID', `Collection "${collection}" declares no key columns.`);
+  }
+  const key = shape.key.map((name) => columnOf(facts, name, collection));
+  const keyIndex = facts.uniqueIndexes.find(
+    (index) => index.arbiter && sameSet(index.columns, shape.key),
+  );
+  const columnList = shape.key.join(', ');
+  if (keyIndex === undefined) {
+    throw new ChangeoverError(
+      'KEY_INVALID',
+      `${facts.quoted} has no primary key or unique index on exactly (${columnList}), which "${collection}" declares as its key.`,
+      { data: { table: facts.quoted, key: shape.key } },
+    );
+  }
+  const nullable = key.find(({ notNull }) => !notNull);
+  if (nullable) {
+    throw new ChangeoverError(
+      'KEY_INVALID',
+      `Key column ${nullable.quoted} of ${facts.quoted} admits NULL.`,
+      { data: { table: facts.quoted, column: nullable.name } },
+    );
+  }
+  // The key travels with every record, also when the shape does not name it.
+  const missing = key.filter(({ name }) => !columns.some((column) => column.name === name));
+  return { ...facts, columns: [...missing, ...columns], key, keyIndex };
+}
+
+function columnOf(
+  table: Pick<CatalogTable, 'allColumns' | 'quoted'>,
+  name: string,
+  collection: string,
+): CatalogColumn {
+  const column = table.allColumns.find((one) => one.name === name);
+  if (column) return column;
+  const known = table.allColumns.map((one) => one.name).join(', ');
+  throw new ChangeoverError(
+    'STORE_REJECTED',
+    `${table.quoted} has no column "${name}", which "${collection}" names (it has: ${known}).`,
+    { data: { table: table.quoted, column: name } },
+  );
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name) => b.includes(name));
+}
