@@ -145,7 +145,13 @@ export function createFollowerWriter(
         await applyNow(write, false);
         return;
       }
-      const verdict = await open.commit(requireVersion(written.version));
+      const commit = open.commit(requireVersion(written.version));
+      const verdict = await withDeadline(
+        clock,
+        options.followerTimeoutMs,
+        'The follower commit',
+        commit,
+      );
       breakers[follower].succeeded();
       confirmed(write, verdict === 'applied' ? 'applied' : 'stale', clock.monotonic() - started);
     } catch (error) {

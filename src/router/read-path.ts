@@ -19,7 +19,7 @@ import {
 } from '../record/index.ts';
 import type { ShadowReads } from './shadow-reads.ts';
 import type { StateView } from './state-view.ts';
-import { type TokenCodec, tokenSubject } from './token.ts';
+import { type TokenCodec, type TokenEntry, tokenSubject } from './token.ts';
 
 /** How one read wants to be routed. */
 export interface ReadOptions {
@@ -75,9 +75,7 @@ export class ReadPath {
     key: Key,
     options: ReadOptions,
   ): Promise<DataRecord | null> {
-    const needed =
-      options.token === undefined ? null : this.#versionFor(options.token, collection.name, key);
-    if (needed) await this.#catchUpTo(needed);
+    const bearer = options.token === undefined ? null : await this.#admitToken(options.token);
     const pass = this.#view.enter();
     const { clock } = this.#context.runtime;
     const started = clock.monotonic();
@@ -87,14 +85,14 @@ export class ReadPath {
     try {
       let answer: DataRecord | null | undefined;
       if (side !== authority) {
-        answer = await this.#readFollower(collection.name, side, key, needed);
+        answer = await this.#readFollower(collection, side, key, bearer);
         if (answer === undefined) {
-          why = 'token';
+          why = bearer ? 'token' : 'fallback';
           side = authority;
         }
       }
       if (answer === undefined)
-        answer = await this.#readAuthority(collection.name, side, key, needed, state);
+        answer = await this.#readAuthority(collection, side, key, bearer, state);
       this.#emit(collection.name, side, why, 'ok', clock.monotonic() - started);
       if (routingTable[state.phase].shadowReads)
         this.#shadow.keyed(collection, state, side, key, answer);
@@ -114,19 +112,20 @@ export class ReadPath {
     options: ReadOptions,
     same?: (a: T, b: T) => boolean,
   ): Promise<T> {
+    const bearer = options.token === undefined ? null : await this.#admitToken(options.token);
     const pass = this.#view.enter();
     const { clock } = this.#context.runtime;
     const started = clock.monotonic();
     const { state } = pass;
     const authority = authorityOf(state.phase);
     let { side, why } = routeRead(state, options.routingKey, options.segment);
-    if (options.token !== undefined && side !== authority) {
+    if (bearer && side !== authority) {
       // A closure's answer cannot be checked against a fence: its bearer reads the authority.
-      this.#tokens.decode(options.token);
       side = authority;
       why = 'token';
     }
     try {
+      if (bearer && bearer.epoch > state.epoch) throw behind();
       const answer = await closures[side]();
       this.#emit(name, side, why, 'ok', clock.monotonic() - started);
       if (routingTable[state.phase].shadowReads)
@@ -144,33 +143,25 @@ export class ReadPath {
     this.#context.events.emit({ type: 'read', collection, servedBy, why, outcome, ms });
   }
 
-  /** The newest version that the token names for this key; null: the token says nothing about it. */
-  #versionFor(token: string, collection: string, key: Key): Version | null {
-    const subject = tokenSubject(collection, key);
-    let newest: Version | null = null;
-    for (const entry of this.#tokens.decode(token)) {
-      if (entry.subject === subject && (!newest || compareVersions(entry.version, newest) > 0))
-        newest = entry.version;
-    }
-    return newest;
-  }
-
-  /** A token from a later epoch proves that this process is behind: authority has moved. */
-  async #catchUpTo(needed: Version): Promise<void> {
-    if (needed.epoch > this.#view.current().epoch) await this.#view.refresh();
+  /** A token from a later epoch proves that this process is behind, for authority has moved: it asks before it reads. */
+  async #admitToken(token: string): Promise<Bearer> {
+    const entries = this.#tokens.decode(token);
+    const epoch = Math.max(...entries.map((entry) => entry.version.epoch));
+    if (epoch > this.#view.current().epoch) await this.#view.refresh();
+    return { entries, epoch };
   }
 
   /** undefined: the follower is not there yet, or does not answer; the authority is. */
   async #readFollower(
-    collection: string,
+    collection: Collection,
     side: Side,
     key: Key,
-    needed: Version | null,
+    bearer: Bearer | null,
   ): Promise<DataRecord | null | undefined> {
     const { records } = this.#context.stores[side];
     try {
-      const [answer] = await records.read(collection, [key], { withFence: needed !== null });
-      if (needed && (!answer?.fence || compareVersions(answer.fence, needed) < 0)) return undefined;
+      const [answer] = await records.read(collection.name, [key], { withFence: bearer !== null });
+      if (bearer && !isCaughtUp(bearer, collection, side, key, answer)) return undefined;
       return answer?.record ?? null;
     } catch (error) {
       if (isChangeoverError(error, 'STORE_UNAVAILABLE', 'STORE_CONFLICT', 'DEADLINE_EXCEEDED'))
@@ -180,22 +171,50 @@ export class ReadPath {
   }
 
   async #readAuthority(
-    collection: string,
+    collection: Collection,
     side: Side,
     key: Key,
-    needed: Version | null,
+    bearer: Bearer | null,
     state: MigrationState,
   ): Promise<DataRecord | null> {
-    const stale = needed !== null && needed.epoch > state.epoch;
-    const [answer] = await this.#context.stores[side].records.read(collection, [key], {
+    const stale = bearer !== null && bearer.epoch > state.epoch;
+    const [answer] = await this.#context.stores[side].records.read(collection.name, [key], {
       withFence: stale,
     });
-    if (stale && (!answer?.fence || compareVersions(answer.fence, needed) < 0)) {
-      throw new ChangeoverError(
-        'CONTROL_UNAVAILABLE',
-        'The token is from a later epoch than this process knows, so its store may be behind; refusing an older record.',
-      );
-    }
+    if (stale && !isCaughtUp(bearer, collection, side, key, answer)) throw behind();
     return answer?.record ?? null;
   }
+}
+
+interface Bearer {
+  readonly entries: readonly TokenEntry[];
+  /** The latest epoch in it. */
+  readonly epoch: number;
+}
+
+/**
+ * Whether an answer with its fence is at least as new as every write of the bearer to this key. The caller may spell a key otherwise than the
+ * store ('05', '5'): the record's own spelling counts too, and without a record nobody knows, so only the authority can answer.
+ */
+function isCaughtUp(
+  bearer: Bearer,
+  collection: Collection,
+  side: Side,
+  key: Key,
+  answer: ReadAnswer | undefined,
+): boolean {
+  const record = answer?.record ?? null;
+  const subjects = [tokenSubject(collection.name, key)];
+  if (record) subjects.push(tokenSubject(collection.name, keyOf(record, collection[side].key)));
+  const relevant = bearer.entries.filter((entry) => subjects.includes(entry.subject));
+  if (relevant.length === 0) return record !== null;
+  const fence = answer?.fence ?? null;
+  return fence !== null && relevant.every((entry) => compareVersions(fence, entry.version) >= 0);
+}
+
+function behind(): ChangeoverError {
+  return new ChangeoverError(
+    'CONTROL_UNAVAILABLE',
+    'The token is from a later epoch than this process knows, so its store may be behind; an older record is refused.',
+  );
 }

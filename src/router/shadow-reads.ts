@@ -137,15 +137,20 @@ class CountingShadowReads implements ShadowReads {
   async #run(name: string, read: () => Promise<Outcome>): Promise<void> {
     const { clock } = this.#context.runtime;
     const started = clock.monotonic();
+    // A turn of the event loop first: the caller gets its answer before we do any work.
+    await clock.yield();
+    const work = read();
+    // The place is free when the read has really ended, not when nobody waits for it any more: a hung store must not be piled up on.
+    const free = (): void => {
+      this.#running--;
+    };
+    work.then(free, free);
     let outcome: Outcome;
     try {
-      // A turn of the event loop first: the caller gets its answer before we do any work.
-      await clock.yield();
-      outcome = await withDeadline(clock, this.#options.shadow.deadlineMs, 'A shadow read', read());
+      outcome = await withDeadline(clock, this.#options.shadow.deadlineMs, 'A shadow read', work);
     } catch (error) {
       outcome = isChangeoverError(error, 'DEADLINE_EXCEEDED') ? 'timed-out' : 'failed';
     }
-    this.#running--;
     this.#count(name, outcome, clock.monotonic() - started);
   }
 

@@ -1,6 +1,7 @@
 import type { MigrationContext } from '../control/index.ts';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
 import type { MigrationState } from '../migration/index.ts';
+import { withDeadline } from '../runtime/index.ts';
 import type { StateMemory } from './state-memory.ts';
 
 /** Permission of one operation to run by one state. `leave` exactly once, when nothing of it is in flight any more. */
@@ -65,6 +66,8 @@ async function firstState(
     );
   }
 }
+
+const refreshDeadlineMs = 1_000;
 
 class FollowingView implements StateView {
   readonly #context: MigrationContext;
@@ -144,8 +147,13 @@ class FollowingView implements StateView {
   }
 
   async refresh(): Promise<boolean> {
+    const { control, migration, runtime } = this.#context;
     try {
-      this.#accept(await this.#context.control.load(this.#context.migration.name));
+      // An application waits behind this: a control store that hangs must not hold it.
+      const load = control.load(migration.name);
+      this.#accept(
+        await withDeadline(runtime.clock, refreshDeadlineMs, 'Asking the control store', load),
+      );
       return true;
     } catch (error) {
       this.#setReachable(false, messageOf(error));
