@@ -10,13 +10,8 @@ import {
   type Side,
   toFollower,
 } from '../migration/index.ts';
-import {
-  compareVersions,
-  type DataRecord,
-  encodeKey,
-  type Key,
-  type Version,
-} from '../record/index.ts';
+import { compareVersions, type DataRecord, encodeKey, type Key, keyOf } from '../record/index.ts';
+import type { ReadAnswer } from '../store/index.ts';
 import type { ShadowReads } from './shadow-reads.ts';
 import type { StateView } from './state-view.ts';
 import { type TokenCodec, type TokenEntry, tokenSubject } from './token.ts';
