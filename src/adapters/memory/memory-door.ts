@@ -1,0 +1,262 @@
+import { ChangeoverError } from '../../errors/index.ts';
+import { type Change, compareVersions, encodeKey, type Version } from '../../record/index.ts';
+import type { Door, DoorContext, DoorVerdict, OpenChange } from '../../store/index.ts';
+import { splitRecord } from './memory-aggregates.ts';
+import { abandonChunk, beginChunk, waitForChunks, writeChunk } from './memory-chunks.ts';
+import { type FenceRow, fenceId, rowLock } from './memory-layout.ts';
+import {
+  aggregateWriter,
+  beginAtDoor,
+  enterAsFollower,
+  type MemorySession,
+  shapeOf,
+} from './memory-session.ts';
+import type { MemoryTransaction } from './memory-transaction.ts';
+
+/** A change with its encoded key. */
+interface Incoming {
+  readonly change: Omit<Change, 'version'>;
+  readonly key: string;
+}
+
+/** Statement order as in store/door.ts. */
+export function createMemoryDoor(session: MemorySession, batchMax: number): Door {
+  const { database, layout, client } = session;
+  return {
+    async apply(changes, context) {
+      session.assertOpen();
+      if (changes.length > batchMax)
+        throw new ChangeoverError('BUG', `${changes.length} changes, at most ${batchMax}.`);
+      if (changes.length === 0) return [];
+      const transaction = beginAtDoor(session, context);
+      try {
+        const verdicts = await applyChanges(session, transaction, changes, context);
+        if (context.discard) transaction.rollback();
+        else await transaction.commit();
+        return verdicts;
+      } catch (error) {
+        transaction.rollback();
+        throw error;
+      }
+    },
+    open: (change, context) => openChange(session, change, context),
+    async fences(collection, keys) {
+      session.assertOpen();
+      return database.transaction({ client, mark: null }, (transaction) =>
+        transaction.statement('door/fences', () =>
+          keys.map((key): Version | null => {
+            const fence = transaction.get(layout.fences, fenceId(collection, encodeKey(key)));
+            return fence ? { epoch: fence.epoch, sequence: fence.sequence } : null;
+          }),
+        ),
+      );
+    },
+    beginChunk: (collection, chunk, range, owner) =>
+      beginChunk(session, collection, chunk, range, owner),
+    writeChunk: (ticket, records, context) => writeChunk(session, ticket, records, context),
+    abandonChunk: (ticket) => abandonChunk(session, ticket),
+    async pruneFences(before) {
+      session.assertOpen();
+      return database.transaction({ client, mark: null }, (transaction) =>
+        transaction.statement('door/prune', async () => {
+          let pruned = 0;
+          for (const [id, fence] of transaction.all(layout.fences)) {
+            if (compareVersions(fence, before) >= 0) continue;
+            await transaction.lock(rowLock(layout.fences.name, id), 'exclusive');
+            const now = transaction.get(layout.fences, id);
+            if (!now || compareVersions(now, before) >= 0) continue;
+            transaction.set(layout.fences, id, undefined);
+            pruned += 1;
+          }
+          return pruned;
+        }),
+      );
+    },
+  };
+}
+
+async function applyChanges(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  changes: readonly Change[],
+  context: DoorContext,
+): Promise<readonly DoorVerdict[]> {
+  await enterAsFollower(session, transaction, context.epoch);
+  const verdicts: DoorVerdict[] = changes.map(() => 'stale');
+  const winners = newestPerKey(changes);
+  const accepted: Incoming[] = [];
+  if (session.sabotage.has('fence-in-own-transaction')) {
+    const other = beginAtDoor(session, context);
+    accepted.push(...(await raiseFences(session, other, winners, changes, verdicts)));
+    await other.commit();
+  } else {
+    accepted.push(...(await raiseFences(session, transaction, winners, changes, verdicts)));
+  }
+  await writeAccepted(session, transaction, accepted);
+  return verdicts;
+}
+
+/** Index of the newest change of each key, in fence order, so that two batches never wait for each other in a circle. */
+function newestPerKey(changes: readonly Change[]): readonly (readonly [string, number])[] {
+  const newest = new Map<string, number>();
+  changes.forEach((change, at) => {
+    const id = fenceId(change.collection, encodeKey(change.key));
+    const other = newest.get(id);
+    const rival = other === undefined ? null : changes[other]!;
+    if (rival === null || compareVersions(change.version, rival.version) > 0) newest.set(id, at);
+  });
+  return [...newest].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+async function raiseFences(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  winners: readonly (readonly [string, number])[],
+  changes: readonly Change[],
+  verdicts: DoorVerdict[],
+): Promise<readonly Incoming[]> {
+  const accepted: Incoming[] = [];
+  await transaction.statement('door/raise-fences', async () => {
+    for (const [id, at] of winners) {
+      const change = changes[at]!;
+      await lockFence(session, transaction, id);
+      if (!isLetIn(session, transaction, id, change)) continue;
+      setFence(session, transaction, id, change.version, change.value === null);
+      verdicts[at] = 'applied';
+      accepted.push({ change, key: encodeKey(change.key) });
+    }
+  });
+  return accepted;
+}
+
+function isLetIn(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  id: string,
+  change: Change,
+): boolean {
+  const fence = transaction.get(session.layout.fences, id);
+  if (!fence || session.sabotage.has('door-without-fence')) return true;
+  const order = compareVersions(change.version, fence);
+  return change.origin === 'repair' ? order >= 0 : order > 0;
+}
+
+async function lockFence(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  id: string,
+): Promise<void> {
+  await transaction.lock(rowLock(session.layout.fences.name, id), 'exclusive');
+}
+
+function setFence(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  id: string,
+  version: Version,
+  deleted: boolean,
+): void {
+  const row: FenceRow = { epoch: version.epoch, sequence: version.sequence, deleted };
+  const forgotten = deleted && session.sabotage.has('tombstone-forgotten');
+  transaction.set(session.layout.fences, id, forgotten ? undefined : row);
+}
+
+/** Steps 3 and 4 of the door: each its own statement, so that a later one sees what an earlier one waited for. */
+async function writeAccepted(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  accepted: readonly Incoming[],
+): Promise<void> {
+  const upserts = accepted.flatMap(({ change, key }) =>
+    change.value === null
+      ? []
+      : [{ change, key, ...splitRecord(shapeOf(session, change.collection), key, change.value) }],
+  );
+  if (upserts.length > 0) {
+    await transaction.statement('door/put-roots', async () => {
+      for (const { change, key, root } of upserts) {
+        await aggregateWriter(session, transaction, change.collection).upsertRoot(key, root);
+        await transaction.betweenRows('door/put-roots');
+      }
+    });
+    const parents = upserts.filter(({ children }) => children.size > 0);
+    if (parents.length > 0) {
+      await transaction.statement('door/delete-children', async () => {
+        for (const { change, key, children } of parents) {
+          const writer = aggregateWriter(session, transaction, change.collection);
+          await writer.deleteChildren(key, children);
+        }
+      });
+      await transaction.statement('door/put-children', async () => {
+        for (const { change, key, children } of parents) {
+          const writer = aggregateWriter(session, transaction, change.collection);
+          await writer.upsertChildren(key, children);
+        }
+      });
+    }
+  }
+  await deleteAccepted(
+    session,
+    transaction,
+    accepted.filter(({ change }) => change.value === null),
+  );
+}
+
+async function deleteAccepted(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  tombstones: readonly Incoming[],
+): Promise<void> {
+  if (tombstones.length === 0) return;
+  const missed: Incoming[] = [];
+  const deleteAll = (which: readonly Incoming[], noteMissed: boolean): Promise<void> =>
+    transaction.statement('door/delete', async () => {
+      for (const tombstone of which) {
+        const { change, key } = tombstone;
+        const writer = aggregateWriter(session, transaction, change.collection);
+        await writer.deleteChildren(key);
+        const found = await writer.deleteRoot(key);
+        if (!found && noteMissed) missed.push(tombstone);
+      }
+    });
+  await deleteAll(tombstones, true);
+  if (missed.length === 0 || session.sabotage.has('delete-skips-chunk')) return;
+  if (await waitForChunks(session, transaction, missed)) await deleteAll(missed, false);
+}
+
+async function openChange(
+  session: MemorySession,
+  change: Omit<Change, 'version'>,
+  context: DoorContext,
+): Promise<OpenChange> {
+  session.assertOpen();
+  const transaction = beginAtDoor(session, context);
+  const key = encodeKey(change.key);
+  const id = fenceId(change.collection, key);
+  try {
+    await enterAsFollower(session, transaction, context.epoch);
+    await transaction.statement('door/lock-fence', () => lockFence(session, transaction, id));
+    await writeAccepted(session, transaction, [{ change, key }]);
+  } catch (error) {
+    transaction.rollback();
+    throw error;
+  }
+  return {
+    async commit(version) {
+      const letIn = await transaction.statement('door/set-fence', () => {
+        if (!isLetIn(session, transaction, id, { ...change, version })) return false;
+        setFence(session, transaction, id, version, change.value === null);
+        return true;
+      });
+      if (!letIn || context.discard) {
+        transaction.rollback();
+        return letIn ? 'applied' : 'stale';
+      }
+      await transaction.commit();
+      return 'applied';
+    },
+    async abort() {
+      transaction.rollback();
+    },
+  };
+}

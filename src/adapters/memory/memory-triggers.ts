@@ -1,0 +1,71 @@
+import { ChangeoverError } from '../../errors/index.ts';
+import type { MemoryLayout, QueueRow } from './memory-layout.ts';
+import { rowLock } from './memory-layout.ts';
+import type { MemoryTransaction } from './memory-transaction.ts';
+
+/** Marks of sessions that our triggers know. */
+export const doorMark = 'door';
+/** Own writes that write their journal row themselves; the capture trigger leaves them alone. */
+export const journalledMark = 'journalled';
+
+/** AFTER ROW triggers of ours on a table of the data, in the writer's own transaction and statement. */
+export function fireTriggers(
+  transaction: MemoryTransaction,
+  layout: MemoryLayout,
+  collection: string,
+  table: string,
+  key: string,
+): void {
+  const triggers = transaction.get(layout.triggers, table);
+  if (!triggers) return;
+  const { mark } = transaction;
+  if (triggers.guardEpoch !== null) {
+    const admitted =
+      (mark?.kind === doorMark && mark.epoch >= triggers.guardEpoch) ||
+      (mark !== null && triggers.lax === true);
+    if (!admitted) {
+      throw new ChangeoverError(
+        'AUTHORITY_FENCED',
+        `Table ${table} does not take writes of this session any more (epoch ${triggers.guardEpoch}).`,
+        { data: { table, epoch: triggers.guardEpoch } },
+      );
+    }
+  }
+  if (!triggers.captured.includes(collection)) return;
+  if (mark?.kind === doorMark || mark?.kind === journalledMark) return;
+  insertEntry(transaction, layout, { collection, key, kind: 'change', dueInMs: 0 });
+}
+
+/** Draws an id and inserts the entry: the caller holds the key's or the row's lock. */
+export function insertEntry(
+  transaction: MemoryTransaction,
+  layout: MemoryLayout,
+  entry: {
+    readonly collection: string;
+    readonly key: string;
+    readonly kind: 'change' | 'intent';
+    readonly dueInMs: number;
+    readonly deadReason?: string | undefined;
+    readonly id?: bigint;
+  },
+): bigint {
+  const id = entry.id ?? transaction.nextValue(layout.sequence);
+  const nowMs = transaction.serverNow();
+  const row: QueueRow = {
+    id,
+    collection: entry.collection,
+    key: entry.key,
+    kind: entry.kind,
+    attempts: 0,
+    enqueuedAtMs: nowMs,
+    dueAtMs: nowMs + entry.dueInMs,
+    leaseUntilMs: 0,
+    claimed: false,
+    error: '',
+    dead: entry.deadReason === undefined ? null : { reason: entry.deadReason, diedAtMs: nowMs },
+  };
+  // Nobody else can hold the lock of a row that does not exist yet.
+  transaction.tryLock(rowLock(layout.queue.name, String(id)), 'exclusive');
+  transaction.set(layout.queue, String(id), row);
+  return id;
+}
