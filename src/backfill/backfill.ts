@@ -1,0 +1,317 @@
+import type { BackfillCheckpoint, MigrationContext } from '../control/index.ts';
+import { dispositionOf } from '../errors/index.ts';
+import { collectionOf, type Shape } from '../migration/index.ts';
+import { decodeKey, encodeKey } from '../record/index.ts';
+import { backoffMs } from '../runtime/index.ts';
+import {
+  type BackfillLimits,
+  type BackfillOptions,
+  type BackfillResult,
+  type BackfillStop,
+  backfillLimits,
+} from './backfill-options.ts';
+import { type BackfillScope, backfillScope, pause, stopReason } from './backfill-scope.ts';
+import { type CheckpointWriter, createCheckpointWriter } from './checkpoint-writer.ts';
+import { type ChunkLedger, createChunkLedger } from './chunk-ledger.ts';
+import { type PipelineEnd, runPipeline } from './chunk-pipeline.ts';
+import { createChunkReader } from './chunk-reader.ts';
+import { createChunkSizer } from './chunk-size.ts';
+import { openDeadRows } from './dead-rows.ts';
+import { createPermits } from './permits.ts';
+import { createRateMeter, progressOf, type RateMeter } from './progress.ts';
+import { createThrottle, type Throttle } from './throttle.ts';
+
+/**
+ * Copies the records of a collection that the follower does not have, while live writes go on (DESIGN 6.4).
+ *
+ * The largest key is frozen when the backfill of a generation begins; what is written later reaches the follower as a live
+ * change. Keyset chunks: boundary → `beginChunk` → read → transform → `writeChunk`, which only inserts what is absent and
+ * unfenced. Only the contiguous prefix of done chunks is checkpointed, so a run that was killed is begun again where that ends, and
+ * rows that were copied beyond it are found present. Rows that the transform or the follower refuses become dead letters of the
+ * authority's queue.
+ *
+ * Several workers may run this at once: a chunk begun by the later one is lost for the earlier one, which then stands by
+ * until the collection is finished or the other's checkpoint stands still.
+ *
+ * Resolves when finished, or stopped for a reason. Rejects with STORE_REJECTED (not about a single row), TRANSITION_REFUSED, COLLECTION_UNKNOWN,
+ * or with the last error of a chunk that failed for longer than `giveUpAfterMs`. Nothing is under way afterwards.
+ */
+export async function runBackfill(
+  context: MigrationContext,
+  collectionName: string,
+  options: BackfillOptions,
+  signal: AbortSignal,
+): Promise<BackfillResult> {
+  const { clock } = context.runtime;
+  const begun = clock.monotonic();
+  const collection = collectionOf(context.migration, collectionName);
+  const scope = backfillScope(context, collection, options.currentState, signal);
+  const path = copyPath(scope);
+  const limits = backfillLimits(options, path);
+  const throttle =
+    options.throttle ??
+    createThrottle(clock, {
+      rowsPerSecondMax: options.rowsPerSecondMax ?? 0,
+      checks: options.checks ?? [],
+      onChange: (reason) => context.events.emit({ type: 'throttle', reason }),
+    });
+  const run: Run = { scope, options, limits, throttle, path };
+  for (;;) {
+    const { end, checkpoint } = await runOnce(run);
+    if (end !== 'lost') return resultOf(checkpoint, end, clock.monotonic() - begun);
+    await standBy(run, checkpoint);
+  }
+}
+
+interface Run {
+  readonly scope: BackfillScope;
+  readonly options: BackfillOptions;
+  readonly limits: BackfillLimits;
+  readonly throttle: Throttle;
+  readonly path: 'copy' | 'rows';
+}
+
+interface RunEnd {
+  readonly end: PipelineEnd;
+  /** With the totals of this run. */
+  readonly checkpoint: BackfillCheckpoint;
+}
+
+/** From the checkpoint to the end, or until another worker takes over. */
+async function runOnce(run: Run): Promise<RunEnd> {
+  const { scope, limits } = run;
+  const opened = await persistently(run, () => openCheckpoint(scope));
+  if (opened === null) return { end: stopReason(scope) ?? 'aborted', checkpoint: blank(scope) };
+  const { checkpoint, resumed } = opened;
+  if (checkpoint.finishedAtMs !== null) return { end: 'finished', checkpoint };
+  const writer = createCheckpointWriter(scope.context, checkpoint);
+  const ledger = createChunkLedger({
+    doneUntil: checkpoint.doneUntil === null ? null : decodeKey(checkpoint.doneUntil),
+    nextChunk: checkpoint.nextChunk,
+    read: checkpoint.rowsRead,
+    inserted: checkpoint.rowsInserted,
+    dead: checkpoint.rowsDead,
+  });
+  const dead = await persistently(run, () => openDeadRows(scope, resumed));
+  if (dead === null) return { end: stopReason(scope) ?? 'aborted', checkpoint };
+  const meter = createRateMeter(scope.context.runtime.clock);
+  const begunAt = scope.context.runtime.clock.monotonic();
+  const report = (finished: boolean): void =>
+    announce(run, totalsOf(checkpoint, ledger), meter, begunAt, finished);
+
+  let end: PipelineEnd = 'finished';
+  if (checkpoint.frozenLast !== null) {
+    end = await runPipeline({
+      scope,
+      limits,
+      ledger,
+      throttle: run.throttle,
+      path: run.path,
+      frozenLast: decodeKey(checkpoint.frozenLast),
+      sizer: createChunkSizer(
+        { initial: limits.chunkRowsInitial, min: limits.chunkRowsMin, max: limits.chunkRowsMax },
+        limits.chunkTargetMs,
+      ),
+      attempt: {
+        reader: createChunkReader(
+          scope.authority.records,
+          scope.collection.name,
+          limits.chunkBytesMax,
+        ),
+        writers: createPermits(limits.concurrency),
+        dead,
+        refused: new Map(),
+        tooManyDead: (more, alsoRead) => tooManyDead(limits, ledger, more, alsoRead),
+      },
+      onDone(rows) {
+        meter.add(rows);
+        writer.save(ledger.prefix());
+        report(false);
+      },
+    }).catch(async (error: unknown) => {
+      await writer.flush(ledger.prefix(), null).catch(() => undefined);
+      throw error;
+    });
+  }
+  const ended = await finish(run, ledger, writer, end);
+  if (ended === 'finished') report(true);
+  return { end: ended, checkpoint: totalsOf(checkpoint, ledger) };
+}
+
+/** The last checkpoint. The loser of a take-over writes none: it would only push back the winner's. */
+async function finish(
+  run: Run,
+  ledger: ChunkLedger,
+  writer: CheckpointWriter,
+  end: PipelineEnd,
+): Promise<PipelineEnd> {
+  if (end === 'lost') return end;
+  if (end !== 'finished') {
+    await writer.flush(ledger.prefix(), null).catch(() => undefined);
+    return end;
+  }
+  const { scope } = run;
+  // Statistics that are missing cost speed, never data; so their failure is not the backfill's.
+  await scope.follower.setup.afterBulkLoad?.(scope.collection.name).catch(() => undefined);
+  const nowMs = scope.context.runtime.clock.now();
+  const saved = await persistently(run, async () => {
+    await writer.flush(ledger.prefix(), nowMs);
+    return true;
+  });
+  return saved === null ? (stopReason(scope) ?? 'aborted') : 'finished';
+}
+
+/** The checkpoint of this generation, or a new one with the largest key of now. */
+async function openCheckpoint(
+  scope: BackfillScope,
+): Promise<{ readonly checkpoint: BackfillCheckpoint; readonly resumed: boolean }> {
+  const { control, migration } = scope.context;
+  const { name } = scope.collection;
+  const found = await control.checkpoint(migration.name, name);
+  if (found && found.generation === scope.begun.generation)
+    return { checkpoint: found, resumed: true };
+  const { last, estimatedRows } = await scope.authority.records.extent(name);
+  const checkpoint: BackfillCheckpoint = {
+    ...blank(scope),
+    frozenLast: last === null ? null : encodeKey(last),
+    estimatedRows: Math.max(0, estimatedRows),
+  };
+  await control.saveCheckpoint(migration.name, checkpoint);
+  return { checkpoint, resumed: false };
+}
+
+function blank(scope: BackfillScope): BackfillCheckpoint {
+  return {
+    collection: scope.collection.name,
+    generation: scope.begun.generation,
+    frozenLast: null,
+    doneUntil: null,
+    nextChunk: 1,
+    rowsRead: 0,
+    rowsInserted: 0,
+    rowsDead: 0,
+    estimatedRows: 0,
+    startedAtMs: scope.context.runtime.clock.now(),
+    finishedAtMs: null,
+  };
+}
+
+/** Another worker has the collection: waits until its checkpoint has not moved for a while, or it is finished. */
+async function standBy(run: Run, seen: BackfillCheckpoint): Promise<void> {
+  const { scope, limits } = run;
+  const { clock, random } = scope.context.runtime;
+  // With jitter, so that two workers that lost a chunk to each other do not meet again.
+  const patienceMs = limits.takeOverAfterMs * (1 + random.next());
+  let moved = seen.doneUntil;
+  let movedAt = clock.monotonic();
+  while (stopReason(scope) === null && clock.monotonic() - movedAt < patienceMs) {
+    await pause(scope, Math.min(1_000, patienceMs));
+    const now = await scope.context.control
+      .checkpoint(scope.context.migration.name, scope.collection.name)
+      .catch(() => null);
+    if (now === null) continue;
+    if (now.finishedAtMs !== null) return;
+    if (now.doneUntil === moved) continue;
+    moved = now.doneUntil;
+    movedAt = clock.monotonic();
+  }
+}
+
+const RETRY = { firstMs: 100, maxMs: 2_000 } as const;
+
+/** `work`, again while its failures may pass and the run goes on; null when the run ended first. */
+async function persistently<T>(run: Run, work: () => Promise<T>): Promise<T | null> {
+  const { clock, random } = run.scope.context.runtime;
+  const begun = clock.monotonic();
+  for (let attempt = 1; ; attempt++) {
+    if (stopReason(run.scope) !== null) return null;
+    try {
+      return await work();
+    } catch (error) {
+      const spentMs = clock.monotonic() - begun;
+      if (dispositionOf(error) !== 'retry' || spentMs > run.limits.giveUpAfterMs) throw error;
+      await pause(run.scope, backoffMs(RETRY, attempt, random));
+    }
+  }
+}
+
+/** Bytes are passed through only where nothing would be changed on the way. */
+function copyPath({ collection, authority, follower }: BackfillScope): 'copy' | 'rows' {
+  const able =
+    authority.engine === follower.engine &&
+    authority.capabilities.supportsCopyStream &&
+    follower.capabilities.supportsCopyStream &&
+    follower.door.copyChunk !== undefined;
+  return able && collection.identity && sameShape(collection.source, collection.target)
+    ? 'copy'
+    : 'rows';
+}
+
+/** Same columns under the same names; the tables may be called differently. */
+function sameShape(a: Shape, b: Shape): boolean {
+  const form = (shape: Shape): string =>
+    JSON.stringify([
+      shape.key,
+      shape.columns ?? null,
+      Object.entries(shape.children ?? {})
+        .map(([name, child]) => [name, child.key, child.parent, child.columns ?? null])
+        .sort(),
+    ]);
+  return form(a) === form(b);
+}
+
+function tooManyDead(
+  limits: BackfillLimits,
+  ledger: ChunkLedger,
+  more: number,
+  alsoRead: number,
+): boolean {
+  const totals = ledger.totals();
+  const dead = totals.dead + more;
+  return dead >= limits.deadRowsMin && dead > (totals.read + alsoRead) * limits.deadRatioMax;
+}
+
+function totalsOf(checkpoint: BackfillCheckpoint, ledger: ChunkLedger): BackfillCheckpoint {
+  const { read, inserted, dead } = ledger.totals();
+  return { ...checkpoint, rowsRead: read, rowsInserted: inserted, rowsDead: dead };
+}
+
+function announce(
+  run: Run,
+  totals: BackfillCheckpoint,
+  meter: RateMeter,
+  begunAt: number,
+  finished: boolean,
+): void {
+  const { events, runtime } = run.scope.context;
+  const progress = progressOf(totals, meter.perSecond(), finished);
+  const { rowsRead, rowsInserted, rowsDead, estimatedRows } = progress;
+  events.emit({
+    type: 'backfill',
+    collection: totals.collection,
+    rowsRead,
+    rowsInserted,
+    rowsDead,
+    estimatedRows,
+    ms: runtime.clock.monotonic() - begunAt,
+    finished,
+  });
+  run.options.onProgress?.(progress);
+}
+
+function resultOf(
+  checkpoint: BackfillCheckpoint,
+  end: Exclude<PipelineEnd, 'lost'>,
+  durationMs: number,
+): BackfillResult {
+  const reason: BackfillStop | null = end === 'finished' ? null : end;
+  return {
+    collection: checkpoint.collection,
+    outcome: reason === null ? 'finished' : 'stopped',
+    reason,
+    rowsRead: checkpoint.rowsRead,
+    rowsInserted: checkpoint.rowsInserted,
+    rowsDead: checkpoint.rowsDead,
+    durationMs,
+  };
+}

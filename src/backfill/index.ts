@@ -1,0 +1,12 @@
+export { runBackfill } from './backfill.ts';
+export type { BackfillOptions, BackfillResult, BackfillStop } from './backfill-options.ts';
+export { type BackfillProgress, progressOf, progressOfCheckpoint } from './progress.ts';
+export {
+  type CheckAnswer,
+  createThrottle,
+  type Throttle,
+  type ThrottleCheck,
+  type ThrottleOptions,
+  type WaitScope,
+} from './throttle.ts';
+export { latencyCheck, operatorHoldCheck, probeLatency, queueAgeCheck } from './throttle-checks.ts';
