@@ -7,6 +7,7 @@ import type {
   Instance,
   Mismatch,
 } from '../../control/index.ts';
+import { ChangeoverError } from '../../errors/index.ts';
 import { initialState, type MigrationState } from '../../migration/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import {
@@ -110,7 +111,9 @@ function createControlStore(
 ): ControlStore {
   const { clock } = runtime;
   const watches = new Set<() => void>();
+  let closed = false;
   const call = async <T>(label: string, run: () => T): Promise<T> => {
+    if (closed) throw new ChangeoverError('CLOSED', 'This control store was closed.');
     if (control.hook) await control.hook.request(client, label);
     const result = run();
     if (control.hook) await control.hook.reply(client, label);
@@ -158,6 +161,7 @@ function createControlStore(
     evidence: createMemoryEvidence(control, call),
     mismatches: createMemoryMismatches(control, call),
     async close() {
+      closed = true;
       for (const stop of watches) stop();
       watches.clear();
     },

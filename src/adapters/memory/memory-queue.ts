@@ -1,4 +1,4 @@
-import type { ChangeQueue, DeadLetter, QueuedChange } from '../../queue/index.ts';
+import type { ChangeQueue, DeadLetter, QueuedChange, QueueStanding } from '../../queue/index.ts';
 import { decodeKey, encodeKey } from '../../record/index.ts';
 import { type QueueRow, rowLock } from './memory-layout.ts';
 import type { MemorySession } from './memory-session.ts';
@@ -121,6 +121,17 @@ export function createMemoryQueue(session: MemorySession): ChangeQueue {
         if (row.dead === null) return row;
         if (action === 'discard') return undefined;
         return { ...row, dead: null, attempts: 0, dueAtMs: nowMs, leaseUntilMs: 0, error: '' };
+      });
+    },
+    async standing(collection, keys) {
+      return run('queue/standing', (transaction) => {
+        const found = new Map<string, QueueStanding>();
+        for (const [, row] of transaction.all(queue)) {
+          if (row.collection !== collection) continue;
+          if (row.dead) found.set(row.key, 'dead');
+          else if (!found.has(row.key)) found.set(row.key, 'waiting');
+        }
+        return keys.map((key) => found.get(encodeKey(key)) ?? 'none');
       });
     },
   };
