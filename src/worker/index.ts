@@ -1,2 +1,2 @@
-export { startWorker, type Worker, type WorkerTask } from './worker.ts';
+export { startWorker, type Worker } from './worker.ts';
 export { type WorkerOptions, workerDefaults } from './worker-options.ts';

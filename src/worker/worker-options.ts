@@ -1,3 +1,4 @@
+import type { BackfillOptions } from '../backfill/index.ts';
 import { type ApplierOptions, applierDefaults } from '../capture/index.ts';
 
 export interface WorkerOptions {
@@ -9,10 +10,12 @@ export interface WorkerOptions {
   readonly applier: ApplierOptions;
   /** Between two looks at suspect keys. */
   readonly recheckMs: number;
-  /** Between two measurements of both queues. */
+  /** Between two measurements of the queue. */
   readonly measureMs: number;
-  /** Whether this worker copies existing records in phase `backfill`. */
-  readonly backfill: boolean;
+  /** How existing records are copied in phase `backfill`; null: this worker copies nothing. */
+  readonly backfill: Omit<BackfillOptions, 'currentState'> | null;
+  /** Told of a turn that threw; the turn is repeated after a backoff. */
+  readonly onError: (task: string, message: string) => void;
 }
 
 export const workerDefaults: WorkerOptions = {
@@ -22,5 +25,6 @@ export const workerDefaults: WorkerOptions = {
   applier: applierDefaults,
   recheckMs: 500,
   measureMs: 1_000,
-  backfill: true,
+  backfill: {},
+  onError: () => {},
 };
