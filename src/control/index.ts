@@ -1,3 +1,11 @@
+export {
+  describeInstances,
+  type Laggards,
+  laggards,
+  notAcknowledged,
+  waitForAcknowledgements,
+} from './acknowledgement.ts';
+export { applyEvent, type EventEntry } from './apply-event.ts';
 export type {
   AuditEntry,
   BackfillCheckpoint,

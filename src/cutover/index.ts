@@ -8,4 +8,8 @@ export {
   type SwitchOptions,
   type SwitchResult,
 } from './cutover-options.ts';
+export { describeGuard, expectedGuard, expectedRole, sameRole } from './guard-roles.ts';
+export { type ResumeOptions, resumeCutover } from './resume-cutover.ts';
 export type { ResumeResult } from './resume-result.ts';
+export { switchAuthority } from './switch-authority.ts';
+export { type UndoLimits, type UndoResult, undoCutover } from './undo-cutover.ts';

@@ -1,0 +1,108 @@
+import type { MigrationContext } from '../control/index.ts';
+import { messageOf } from '../errors/index.ts';
+import type { CutoverState, MigrationState, Side } from '../migration/index.ts';
+import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
+import { defaultCutoverLimits } from './cutover-options.ts';
+import { clearStaleMark } from './guard-roles.ts';
+import type { ResumeResult } from './resume-result.ts';
+import { coordinatorId, type UndoLimits, undoCutover } from './undo-cutover.ts';
+
+export interface ResumeOptions extends Partial<UndoLimits> {
+  readonly actor?: string;
+  readonly reason?: string;
+  /** Undo although the coordinator's lease holds: the operator's decision, always safe (it can not commit any more). */
+  readonly force?: boolean;
+}
+
+/**
+ * Finishes what a coordinator left that is gone. Before the commit it is *undone*, never carried on: one driver per attempt is what
+ * makes a slept coordinator harmless (invariant C5). After the commit only the marks in the guards are left to clear. Cheap when there is nothing to do;
+ * each worker calls it every second or so, because instances refuse writes from the end of their hold until somebody does.
+ */
+export async function resumeCutover(
+  context: MigrationContext,
+  options: ResumeOptions = {},
+): Promise<ResumeResult> {
+  const limits = { ...defaultCutoverLimits, ...options };
+  const state = await context.control.load(context.migration.name);
+  if (state.cutover === null) return clearMarks(context, state, limits.lockTimeoutMs);
+  const { attempt } = state.cutover;
+  if (state.cutover.status === 'running' && options.force !== true) {
+    if (await ownerLives(context, attempt)) {
+      return {
+        outcome: 'running',
+        attempt,
+        state,
+        message: `${state.cutover.owner} drives attempt ${attempt}`,
+      };
+    }
+  }
+  const act = {
+    actor: options.actor ?? context.instance,
+    reason: options.reason ?? `the coordinator ${state.cutover.owner} is gone`,
+  };
+  if (state.cutover.status === 'running') await adopt(context, state.cutover, act, limits.undoMs);
+  const undo = await undoCutover(context, state.cutover, act, limits);
+  return {
+    outcome: undo.outcome === 'committed' ? 'settled' : undo.outcome,
+    attempt,
+    state: undo.state,
+    message: undo.message,
+  };
+}
+
+async function ownerLives(context: MigrationContext, attempt: string): Promise<boolean> {
+  const { nowMs, instances } = await context.control.fleet.list(context.migration.name);
+  const lease = instances.find(({ id }) => id === coordinatorId(attempt));
+  return lease !== undefined && lease.leaseUntilMs > nowMs;
+}
+
+/** Only for the record: who takes it over. A refusal means that it has gone on meanwhile, which the undo finds out. */
+async function adopt(
+  context: MigrationContext,
+  cutover: CutoverState,
+  act: { readonly actor: string; readonly reason: string },
+  budgetMs: number,
+): Promise<void> {
+  const event = {
+    type: 'cutover-adopt',
+    attempt: cutover.attempt,
+    owner: context.instance,
+  } as const;
+  await applyAttemptEvent(context, event, act, budgetMs).catch(async (error: unknown) => {
+    const { fate } = await fateOf(context, cutover.attempt);
+    if (fate === 'running') throw error;
+  });
+}
+
+async function clearMarks(
+  context: MigrationContext,
+  state: MigrationState,
+  lockTimeoutMs: number,
+): Promise<ResumeResult> {
+  const sides: readonly Side[] = ['source', 'target'];
+  const problems: string[] = [];
+  let cleared = 0;
+  for (const side of sides) {
+    try {
+      if (await clearStaleMark(context, side, lockTimeoutMs)) cleared++;
+    } catch (error) {
+      problems.push(`${side}: ${messageOf(error)}`);
+    }
+  }
+  if (problems.length > 0)
+    return { outcome: 'pending', attempt: null, state, message: problems.join('; ') };
+  if (cleared === 0)
+    return {
+      outcome: 'nothing',
+      attempt: null,
+      state,
+      message: 'no change of authority is under way',
+    };
+  return {
+    outcome: 'settled',
+    attempt: null,
+    state,
+    message: `marks of an ended attempt removed from ${cleared} guards`,
+  };
+}

@@ -1,0 +1,124 @@
+import type { MigrationContext } from '../control/index.ts';
+import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
+import { authorityOf, type CutoverState } from '../migration/index.ts';
+import { fateOf } from './attempt-fate.ts';
+import {
+  type CutoverStep,
+  cutoverSteps,
+  type SwitchOptions,
+  type SwitchResult,
+} from './cutover-options.ts';
+import { clearStaleMark } from './guard-roles.ts';
+import { SwitchRun } from './switch-run.ts';
+import { switchSteps } from './switch-steps.ts';
+import { undoCutover } from './undo-cutover.ts';
+
+/**
+ * Moves authority from one store to the other: one engine for the write switch and for the way back. Steps, crash points and invariants:
+ * SPEC.md, section Cutover. Until the commit every failure undoes itself; from the commit on it only goes forward, by anybody.
+ *
+ * Errors, all of them with the old authority serving or about to (`resumeCutover`): CUTOVER_ABORTED or, to the source,
+ * REVERSE_NOT_DRAINED (the cause says at which step); FLEET_NOT_ACKNOWLEDGED; STATE_CHANGED and TRANSITION_REFUSED (nothing
+ * was begun); CONTROL_UNAVAILABLE (undecided: writes stay held or are refused until `resumeCutover` has reached the control store).
+ */
+export async function switchAuthority(
+  context: MigrationContext,
+  options: SwitchOptions,
+): Promise<SwitchResult> {
+  const state = await context.control.load(context.migration.name);
+  const run = new SwitchRun(context, options, state);
+  if (options.dryRun) {
+    await run.step('preflight', () => switchSteps.preflight(run));
+    return result(run, 'dry-run', true);
+  }
+  let begun = false;
+  let at: CutoverStep = 'preflight';
+  try {
+    for (const step of cutoverSteps) {
+      at = step;
+      if (step === 'settle') break;
+      if (step === 'begin') begun = true;
+      await run.step(step, () => switchSteps[step](run));
+    }
+    return await settle(run);
+  } catch (error) {
+    if (!begun) throw error;
+    return await recover(run, at, error);
+  } finally {
+    await run.end();
+  }
+}
+
+/** After the point of no return: nothing here may fail the switch. */
+async function settle(run: SwitchRun): Promise<SwitchResult> {
+  let settled = true;
+  try {
+    await run.step('settle', async () => {
+      for (const side of ['source', 'target'] as const)
+        await clearStaleMark(run.context, side, run.options.lockTimeoutMs);
+    });
+  } catch {
+    settled = false;
+  }
+  return result(run, 'committed', settled);
+}
+
+/** A step has failed after `begin`: undo, under a fresh deadline, unless the commit went through and only its answer was lost. */
+async function recover(run: SwitchRun, at: CutoverStep, error: unknown): Promise<SwitchResult> {
+  const { context, options, attempt } = run;
+  const act = { actor: options.actor, reason: `${at}: ${messageOf(error)}` };
+  const undo = await undoCutover(context, ownCutover(run), act, options).catch((cause: unknown) => {
+    throw new ChangeoverError(
+      'CONTROL_UNAVAILABLE',
+      `Attempt ${attempt} failed at ${at} (${messageOf(error)}) and could not be undone yet.`,
+      { cause, data: { attempt, step: at } },
+    );
+  });
+  run.state = undo.state;
+  if (undo.outcome === 'committed') {
+    run.committedAt = context.runtime.clock.monotonic();
+    return settle(run);
+  }
+  // Of a begin that was refused nothing is left, and its own error says more than an abort.
+  const neverBegun = at === 'begin' && (await fateOf(context, attempt)).fate === 'absent';
+  if (neverBegun) throw error;
+  throw aborted(run, at, error, undo.message);
+}
+
+function aborted(run: SwitchRun, at: CutoverStep, error: unknown, undo: string): ChangeoverError {
+  const code = isChangeoverError(error, 'FLEET_NOT_ACKNOWLEDGED', 'REVERSE_NOT_DRAINED')
+    ? error.code
+    : 'CUTOVER_ABORTED';
+  return new ChangeoverError(
+    code,
+    `The change of authority to the ${run.options.to} failed at step ${at}: ${messageOf(error)} Now: ${undo}.`,
+    { cause: error, data: { attempt: run.attempt, step: at } },
+  );
+}
+
+/** What the undo has to know, also when the answer to `begin` was lost. */
+function ownCutover(run: SwitchRun): CutoverState {
+  const { attempt, context, options, state } = run;
+  if (state.cutover?.attempt === attempt) return state.cutover;
+  const epoch = authorityOf(state.phase) === options.to ? state.epoch : state.epoch + 1;
+  return {
+    attempt,
+    owner: context.instance,
+    to: options.to,
+    phaseAfter: options.phaseAfter,
+    epoch,
+    writesHeld: false,
+    status: 'running',
+  };
+}
+
+function result(run: SwitchRun, outcome: SwitchResult['outcome'], settled: boolean): SwitchResult {
+  return {
+    attempt: run.attempt,
+    outcome,
+    pauseMs: run.pauseMs(),
+    steps: run.timings,
+    state: run.state,
+    settled,
+  };
+}

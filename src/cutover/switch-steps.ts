@@ -1,0 +1,226 @@
+import { waitForAcknowledgements } from '../control/index.ts';
+import { ChangeoverError } from '../errors/index.ts';
+import { isRefusal, type Side, transition } from '../migration/index.ts';
+import type { GuardState } from '../store/index.ts';
+import { applyAttemptEvent } from './attempt-fate.ts';
+import type { CutoverStep } from './cutover-options.ts';
+import { clearStaleMark, describeGuard, sameRole } from './guard-roles.ts';
+import type { SwitchRun } from './switch-run.ts';
+import { abortable, changing, deadMessage, drainWithin, LOOK_MS } from './switch-waits.ts';
+
+/** Every step before `settle`. Order and crash points: SPEC.md, section Cutover. */
+export const switchSteps: Readonly<
+  Record<Exclude<CutoverStep, 'settle'>, (run: SwitchRun) => Promise<void>>
+> = {
+  preflight,
+  begin,
+  arm,
+  hold,
+  acknowledge,
+  drain: (run) => drainWithin(run, () => run.leftMs(), 0),
+  seal,
+  'final-drain': (run) => drainWithin(run, () => run.leftMs(), 0),
+  'in-doubt': inDoubt,
+  sequences,
+  flip,
+  commit,
+};
+
+/** Everything that can be known and prepared while writes flow. Changes nothing but the reverse capture, which is idempotent. */
+async function preflight(run: SwitchRun): Promise<void> {
+  const { context, options, state } = run;
+  const { to, phaseAfter, expectedVersion } = options;
+  if (expectedVersion !== undefined && expectedVersion !== state.version) {
+    throw new ChangeoverError(
+      'STATE_CHANGED',
+      `The decision was taken on state version ${expectedVersion}, the state is at ${state.version}.`,
+    );
+  }
+  const { attempt } = run;
+  const probe = transition(state, {
+    type: 'cutover-begin',
+    attempt,
+    owner: context.instance,
+    to,
+    phaseAfter,
+  });
+  if (isRefusal(probe))
+    throw new ChangeoverError(
+      'TRANSITION_REFUSED',
+      `The change of authority is refused: ${probe.refused}.`,
+    );
+  await expectGuard(run, run.old, { role: 'authority', epoch: state.epoch, attempt: null });
+  await expectGuard(run, to, { role: 'follower', epoch: state.epoch, attempt: null });
+  if (options.dryRun) {
+    const { dead } = await context.stores[run.old].queue.depth();
+    if (dead > 0) run.fail(deadMessage(run.old, dead));
+    return;
+  }
+  for (const collection of context.migration.collections.values()) {
+    // Its table locks must not fall into the hold; the door's own writes are not captured by it.
+    if (collection.capture === 'outbox')
+      await context.stores[to].setup.installCapture(collection.name);
+  }
+  const { clock } = context.runtime;
+  const until = clock.monotonic() + options.drainTimeoutMs;
+  await drainWithin(run, () => until - clock.monotonic(), options.waitingMax);
+}
+
+async function expectGuard(run: SwitchRun, side: Side, expected: GuardState): Promise<void> {
+  const { context, options } = run;
+  const { guard } = context.stores[side];
+  let row = await guard.read();
+  if (row.attempt !== null && !sameRole(row, expected) && !options.dryRun) {
+    await clearStaleMark(context, side, options.lockTimeoutMs);
+    row = await guard.read();
+  }
+  if (!sameRole(row, expected)) {
+    throw new ChangeoverError(
+      'CUTOVER_ABORTED',
+      `The guard of the ${side} is ${describeGuard(row)}, expected ${describeGuard(expected)}; nothing was begun.`,
+    );
+  }
+}
+
+async function begin(run: SwitchRun): Promise<void> {
+  const { context, options, attempt } = run;
+  // The lease first: an attempt without a living coordinator is undone by whoever sees it.
+  await run.takeLease();
+  const { to, phaseAfter, actor, reason, evidence } = options;
+  run.state = await applyAttemptEvent(
+    context,
+    { type: 'cutover-begin', attempt, owner: context.instance, to, phaseAfter },
+    { actor, reason, ...(evidence ? { detail: { evidence } } : {}) },
+    options.ackTimeoutMs,
+    options.expectedVersion,
+  );
+}
+
+/** Both guards take the attempt's mark, and from here on only changes that know it succeed. */
+async function arm(run: SwitchRun): Promise<void> {
+  const { attempt, epoch, options } = run;
+  for (const side of [run.old, options.to] as const) {
+    const role = side === run.old ? ('authority' as const) : ('follower' as const);
+    await changing(run, side, options.lockTimeoutMs * 4, async () => {
+      const { guard } = run.context.stores[side];
+      const row = await guard.read();
+      if (!sameRole(row, { role, epoch, attempt: null })) {
+        throw new ChangeoverError(
+          'CUTOVER_ABORTED',
+          `The guard of the ${side} is ${describeGuard(row)}, expected ${role}/${epoch}.`,
+        );
+      }
+      // Another mark is one of an ended attempt: this one is the only one under way.
+      return guard.change(row, { role, epoch, attempt }, options.lockTimeoutMs);
+    });
+  }
+}
+
+async function hold(run: SwitchRun): Promise<void> {
+  const { context, options, attempt } = run;
+  run.heldSince = context.runtime.clock.monotonic();
+  run.state = await applyAttemptEvent(
+    context,
+    { type: 'cutover-hold-writes', attempt },
+    { actor: options.actor, reason: options.reason },
+    run.leftMs(),
+  );
+}
+
+/**
+ * Every instance that runs has nothing in flight from before the hold. One whose lease has expired is not waited for: it may be paused
+ * with a write in its hand, and the seal is what refuses that write.
+ */
+async function acknowledge(run: SwitchRun): Promise<void> {
+  const timeoutMs = Math.max(1, Math.min(run.options.ackTimeoutMs, run.leftMs()));
+  const waiting = waitForAcknowledgements(run.context, run.state.version, {
+    timeoutMs,
+    expired: 'ignore',
+  });
+  await run.within('waiting for the acknowledgements', waiting);
+}
+
+/** Own and foreign writes end here: the exclusive lock waits for all that were let in, and lets nobody in any more. */
+async function seal(run: SwitchRun): Promise<void> {
+  const { attempt, epoch } = run;
+  await changing(run, run.old, run.leftMs(), (lockMs) =>
+    run.context.stores[run.old].guard.change(
+      { role: 'authority', epoch, attempt },
+      { role: 'sealed', epoch, attempt },
+      lockMs,
+    ),
+  );
+}
+
+async function inDoubt(run: SwitchRun): Promise<void> {
+  const { context, options } = run;
+  const required = options.inDoubt ?? (options.to === 'target' ? 'require' : 'ignore');
+  if (required === 'ignore') return;
+  const { name } = context.migration;
+  for (;;) {
+    const suspects = await run.within(
+      'counting suspects',
+      context.control.mismatches.count(name, 'suspect'),
+    );
+    if (suspects === 0) return;
+    if (run.leftMs() <= LOOK_MS) run.fail(`${suspects} keys are still in doubt.`);
+    if (options.recheck) await abortable(run, 'the recheck of keys in doubt', options.recheck);
+    await context.runtime.clock.sleep(LOOK_MS);
+  }
+}
+
+async function sequences(run: SwitchRun): Promise<void> {
+  const values = await run.within(
+    'reading sequences',
+    run.context.stores[run.old].guard.sequenceValues(),
+  );
+  if (values.size === 0) return;
+  await run.within(
+    'raising sequences',
+    run.context.stores[run.options.to].guard.raiseSequences(values),
+  );
+}
+
+/**
+ * The old authority is sealed, so the new one may be opened; nobody writes to it before the commit publishes its epoch. Both before the
+ * commit, so that nothing but the commit stands between the hold and working stores.
+ */
+async function flip(run: SwitchRun): Promise<void> {
+  const { attempt, epoch, options } = run;
+  const { stores } = run.context;
+  await Promise.all([
+    changing(run, options.to, run.leftMs(), (lockMs) =>
+      stores[options.to].guard.change(
+        { role: 'follower', epoch, attempt },
+        { role: 'authority', epoch: epoch + 1, attempt },
+        lockMs,
+      ),
+    ),
+    changing(run, run.old, run.leftMs(), (lockMs) =>
+      stores[run.old].guard.change(
+        { role: 'sealed', epoch, attempt },
+        { role: 'follower', epoch: epoch + 1, attempt },
+        lockMs,
+      ),
+    ),
+  ]);
+}
+
+/** The point of no return. */
+async function commit(run: SwitchRun): Promise<void> {
+  const { context, options, attempt } = run;
+  const left = run.leftMs();
+  if (left <= 0) {
+    throw new ChangeoverError(
+      'DEADLINE_EXCEEDED',
+      `The hold of ${options.holdMs} ms was over before the commit.`,
+    );
+  }
+  run.state = await applyAttemptEvent(
+    context,
+    { type: 'cutover-commit', attempt },
+    { actor: options.actor, reason: options.reason },
+    left,
+  );
+  run.committedAt = context.runtime.clock.monotonic();
+}
