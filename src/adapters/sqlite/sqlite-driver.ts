@@ -1,6 +1,4 @@
 import {
-  CompiledQuery,
-  type DatabaseConnection,
   type Dialect,
   SqliteAdapter,
   SqliteDriver,
@@ -15,19 +13,31 @@ import Database from 'libsql';
  */
 const busyTimeoutMs = 5;
 
+/**
+ * Transaction statements go through `exec`, which finalizes them. A prepared BEGIN that failed with SQLITE_BUSY stays "in progress"
+ * until it is garbage-collected (libsql 0.5), and a later COMMIT is then refused.
+ */
 class ImmediateSqliteDriver extends SqliteDriver {
+  readonly #database: () => Database.Database;
+
+  constructor(open: () => Promise<Database.Database>) {
+    let database: Database.Database | null = null;
+    super({ database: async () => (database = await open()) });
+    this.#database = () => database as Database.Database;
+  }
+
   /** Deferred transactions that begin with a read fail at their first write when another process was faster (SQLITE_BUSY_SNAPSHOT). */
-  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  override async beginTransaction(): Promise<void> {
+    this.#database().exec('begin immediate');
+  }
+
+  override async commitTransaction(): Promise<void> {
+    this.#database().exec('commit');
   }
 
   /** SQLite rolls back by itself on a full disk; "no transaction is active" would hide the reason. */
-  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    try {
-      await connection.executeQuery(CompiledQuery.raw('rollback'));
-    } catch {
-      // The transaction is over either way; the caller throws the first error.
-    }
+  override async rollbackTransaction(): Promise<void> {
+    if (this.#database().inTransaction) this.#database().exec('rollback');
   }
 }
 
@@ -48,7 +58,7 @@ export function libsqlDialect(file: string): Dialect {
   };
   return {
     createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new ImmediateSqliteDriver({ database: open }),
+    createDriver: () => new ImmediateSqliteDriver(open),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
