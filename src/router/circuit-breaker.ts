@@ -13,10 +13,12 @@ export interface BreakerOptions {
  * –success→ *closed*, –failure→ *open*. Only failures of the store count (unavailable, deadline), never refused data.
  */
 export interface CircuitBreaker {
-  /** May a call go out now? In half-open exactly one gets true until its outcome is told. */
+  /** May a call go out now? In half-open exactly one gets true until its outcome is told: tell it in every case. */
   allows(): boolean;
   succeeded(): void;
   failed(): void;
+  /** The call said nothing about the store (it was never made, or given up for another reason): the next one may probe. */
+  withdrawn(): void;
 }
 
 export function createCircuitBreaker(
@@ -50,6 +52,9 @@ export function createCircuitBreaker(
       openUntil = clock.monotonic() + options.openMs;
       probing = false;
       if (wasClosed) emit({ type: 'breaker', side, state: 'open' });
+    },
+    withdrawn() {
+      probing = false;
     },
   };
 }

@@ -23,7 +23,7 @@ export interface FollowerWrite {
 export interface FollowerWriter {
   /** Serial: settles when the follower has it, or when `budgetMs` is spent (the write then goes on detached). Never rejects. */
   apply(write: FollowerWrite, budgetMs: number): Promise<void>;
-  /** Parallel: opens a follower transaction beside the authority's. null: not now (breaker, load). */
+  /** Parallel: opens a follower transaction beside the authority's; goes to `finish` or `cancel`. null: not now (breaker, load). */
   open(
     collection: Collection,
     follower: Side,
@@ -33,6 +33,8 @@ export interface FollowerWriter {
   ): Promise<OpenChange> | null;
   /** Parallel, after the authority has committed; detached. */
   finish(write: FollowerWrite, sent: DataRecord | null, opening: Promise<OpenChange> | null): void;
+  /** Parallel, when there is nothing to follow: the authority refused the write, or found nothing. Detached. */
+  cancel(follower: Side, opening: Promise<OpenChange> | null): void;
   /** Rolls a throw-away apply back at the end (phase `shadow-write`); detached. */
   rehearse(write: FollowerWrite): void;
   breaker(side: Side): CircuitBreaker;
@@ -75,11 +77,13 @@ export function createFollowerWriter(
     if (journalId !== null) settler.complete(authoritySide(write), journalId);
     emit({ type: 'follower-write', collection: write.collection.name, outcome, ms });
   };
-  /** The store's own failures move the breaker; refused data and shut doors say nothing about its health. */
+  /** The store's own failures move the breaker; refused data and a shut door are answers, and what never reached it says nothing. */
   const judge = (side: Side, error: unknown): void => {
     if (isChangeoverError(error, 'STORE_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'OUTCOME_UNKNOWN'))
       breakers[side].failed();
-    else breakers[side].succeeded();
+    else if (isChangeoverError(error, 'STORE_CONFLICT', 'STORE_REJECTED', 'DOOR_SHUT'))
+      breakers[side].succeeded();
+    else breakers[side].withdrawn();
   };
 
   const applyNow = async (write: FollowerWrite, discard: boolean): Promise<void> => {
@@ -120,6 +124,14 @@ export function createFollowerWriter(
     return tracked;
   };
 
+  const abort = (open: OpenChange): Promise<void> =>
+    withDeadline(
+      clock,
+      options.followerTimeoutMs,
+      'Giving a follower write up',
+      open.abort(),
+    ).catch(() => {});
+
   const finishOpen = async (
     write: FollowerWrite,
     sent: DataRecord | null,
@@ -141,7 +153,7 @@ export function createFollowerWriter(
       const stored = toFollower(collection, follower, written.record);
       if (!sameValue(stored, sent)) {
         // The authority completed or changed the record (defaults, triggers, scale): what was sent is not what was committed.
-        await open.abort();
+        await abort(open);
         await applyNow(write, false);
         return;
       }
@@ -155,7 +167,7 @@ export function createFollowerWriter(
       breakers[follower].succeeded();
       confirmed(write, verdict === 'applied' ? 'applied' : 'stale', clock.monotonic() - started);
     } catch (error) {
-      await open.abort().catch(() => {});
+      await abort(open);
       judge(follower, error);
       queued(write, messageOf(error), 'queued', clock.monotonic() - started);
     }
@@ -191,6 +203,21 @@ export function createFollowerWriter(
           'queued',
           0,
         );
+    },
+    cancel(follower, opening) {
+      if (opening === null) return;
+      const giveUp = async (): Promise<void> => {
+        try {
+          await abort(
+            await withDeadline(clock, options.followerTimeoutMs, 'The follower write', opening),
+          );
+          breakers[follower].succeeded();
+        } catch (error) {
+          opening.then((late) => late.abort()).catch(() => {});
+          judge(follower, error);
+        }
+      };
+      void detach(giveUp());
     },
     rehearse(write) {
       if (admitted(write.follower)) void detach(applyNow(write, true));

@@ -10,7 +10,6 @@ export interface JournalSettler {
   release(side: Side, id: bigint, error: string): void;
   /** Everything told so far has been tried. */
   flush(): Promise<void>;
-  close(): Promise<void>;
 }
 
 interface Pending {
@@ -73,9 +72,6 @@ export function createJournalSettler(context: MigrationContext, flushMs: number)
     async flush() {
       do await flush();
       while (hasWork('source') || hasWork('target'));
-    },
-    async close() {
-      await this.flush();
     },
   };
 }

@@ -11,10 +11,12 @@ import {
   toFollower,
 } from '../migration/index.ts';
 import { compareVersions, type DataRecord, encodeKey, type Key, keyOf } from '../record/index.ts';
+import { withDeadline } from '../runtime/index.ts';
 import type { ReadAnswer } from '../store/index.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { ShadowReads } from './shadow-reads.ts';
 import type { StateView } from './state-view.ts';
-import { type TokenCodec, type TokenEntry, tokenSubject } from './token.ts';
+import { everySubject, type TokenCodec, type TokenEntry, tokenSubject } from './token.ts';
 
 /** How one read wants to be routed. */
 export interface ReadOptions {
@@ -28,6 +30,9 @@ export interface ReadOptions {
 
 type Why = 'authority' | 'dial' | 'segment' | 'token' | 'no-routing-key' | 'fallback';
 
+/** Why the follower could not answer a read that was routed to it. */
+type Behind = Extract<Why, 'token' | 'fallback'>;
+
 export interface ReadRoute {
   readonly side: Side;
   readonly why: Why;
@@ -36,7 +41,7 @@ export interface ReadRoute {
 /** Where a read goes: pure, by SPEC.md table R. */
 export function routeRead(
   state: MigrationState,
-  routingKey: string | undefined,
+  routingKey: string | Key | undefined,
   segment: string | undefined,
 ): ReadRoute {
   const routing = routingTable[state.phase];
@@ -45,7 +50,8 @@ export function routeRead(
     return { side: 'target', why: 'segment' };
   if (state.dialBasisPoints === 0) return { side: routing.authority, why: 'authority' };
   if (routingKey === undefined) return { side: routing.authority, why: 'no-routing-key' };
-  const dialled = isDialled(dialBucket(state.migration, routingKey), state.dialBasisPoints);
+  const text = typeof routingKey === 'string' ? routingKey : encodeKey(routingKey);
+  const dialled = isDialled(dialBucket(state.migration, text), state.dialBasisPoints);
   return dialled ? { side: 'target', why: 'dial' } : { side: routing.authority, why: 'authority' };
 }
 
@@ -55,12 +61,22 @@ export class ReadPath {
   readonly #view: StateView;
   readonly #tokens: TokenCodec;
   readonly #shadow: ShadowReads;
+  readonly #dialledReadMs: number;
+  readonly #breaker: (side: Side) => CircuitBreaker;
 
-  constructor(context: MigrationContext, view: StateView, tokens: TokenCodec, shadow: ShadowReads) {
+  constructor(
+    context: MigrationContext,
+    view: StateView,
+    tokens: TokenCodec,
+    shadow: ShadowReads,
+    follower: { readonly dialledReadMs: number; readonly breaker: (side: Side) => CircuitBreaker },
+  ) {
     this.#context = context;
     this.#view = view;
     this.#tokens = tokens;
     this.#shadow = shadow;
+    this.#dialledReadMs = follower.dialledReadMs;
+    this.#breaker = follower.breaker;
   }
 
   /** The record in the shape of `view`, or null. */
@@ -76,22 +92,23 @@ export class ReadPath {
     const started = clock.monotonic();
     const { state } = pass;
     const authority = authorityOf(state.phase);
-    let { side, why } = routeRead(state, options.routingKey ?? encodeKey(key), options.segment);
+    let { side, why } = routeRead(state, options.routingKey ?? key, options.segment);
     try {
       let answer: DataRecord | null | undefined;
       if (side !== authority) {
-        answer = await this.#readFollower(collection, side, key, bearer);
-        if (answer === undefined) {
-          why = bearer ? 'token' : 'fallback';
+        const found = await this.#readFollower(collection, side, key, bearer);
+        if (typeof found === 'string') {
+          why = found;
           side = authority;
-        }
+        } else answer = found;
       }
       if (answer === undefined)
         answer = await this.#readAuthority(collection, side, key, bearer, state);
+      const shown = side === view ? answer : toFollower(collection, view, answer);
       this.#emit(collection.name, side, why, 'ok', clock.monotonic() - started);
       if (routingTable[state.phase].shadowReads)
         this.#shadow.keyed(collection, state, side, key, answer);
-      return side === view ? answer : toFollower(collection, view, answer);
+      return shown;
     } catch (error) {
       this.#emit(collection.name, side, why, 'failed', clock.monotonic() - started);
       throw error;
@@ -146,21 +163,28 @@ export class ReadPath {
     return { entries, epoch };
   }
 
-  /** undefined: the follower is not there yet, or does not answer; the authority is. */
+  /** `token`: the follower is not there yet. `fallback`: it does not answer (in time). Then the authority is read. */
   async #readFollower(
     collection: Collection,
     side: Side,
     key: Key,
     bearer: Bearer | null,
-  ): Promise<DataRecord | null | undefined> {
+  ): Promise<DataRecord | null | Behind> {
     const { records } = this.#context.stores[side];
+    const { clock } = this.#context.runtime;
+    const breaker = this.#breaker(side);
+    if (!breaker.allows()) return 'fallback';
     try {
-      const [answer] = await records.read(collection.name, [key], { withFence: bearer !== null });
-      if (bearer && !isCaughtUp(bearer, collection, side, key, answer)) return undefined;
+      const read = records.read(collection.name, [key], { withFence: bearer !== null });
+      const [answer] = await withDeadline(clock, this.#dialledReadMs, 'A dialled read', read);
+      breaker.succeeded();
+      if (bearer && !isCaughtUp(bearer, collection, side, key, answer)) return 'token';
       return answer?.record ?? null;
     } catch (error) {
-      if (isChangeoverError(error, 'STORE_UNAVAILABLE', 'STORE_CONFLICT', 'DEADLINE_EXCEEDED'))
-        return undefined;
+      const silent = isChangeoverError(error, 'STORE_UNAVAILABLE', 'DEADLINE_EXCEEDED');
+      if (silent) breaker.failed();
+      else breaker.withdrawn();
+      if (silent || isChangeoverError(error, 'STORE_CONFLICT')) return 'fallback';
       throw error;
     }
   }
@@ -201,7 +225,10 @@ function isCaughtUp(
   const record = answer?.record ?? null;
   const subjects = [tokenSubject(collection.name, key)];
   if (record) subjects.push(tokenSubject(collection.name, keyOf(record, collection[side].key)));
-  const relevant = bearer.entries.filter((entry) => subjects.includes(entry.subject));
+  const relevant = bearer.entries.filter(
+    ({ subject }) => subject === everySubject || subjects.includes(subject),
+  );
+  if (bearer.entries.length === 0) return true;
   if (relevant.length === 0) return record !== null;
   const fence = answer?.fence ?? null;
   return fence !== null && relevant.every((entry) => compareVersions(fence, entry.version) >= 0);

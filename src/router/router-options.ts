@@ -22,7 +22,9 @@ export interface RouterOptions {
   readonly authorityTimeoutMs: number;
   /** Limit of a follower write, also after the caller has its answer. */
   readonly followerTimeoutMs: number;
-  /** Follower writes in flight that no caller waits for; more go to the queue. */
+  /** A read that the dial sends to the target and that takes longer is answered by the authority instead. */
+  readonly dialledReadMs: number;
+  /** Follower writes in flight, waited for or not; more go to the queue. */
   readonly detachedMax: number;
   /** How long the worker leaves a journal entry to this process. */
   readonly graceMs: number;
@@ -50,6 +52,7 @@ export const routerDefaults: RouterOptions = {
   heldMax: 10_000,
   authorityTimeoutMs: 10_000,
   followerTimeoutMs: 5_000,
+  dialledReadMs: 1_000,
   detachedMax: 256,
   graceMs: 10_000,
   breaker: { failures: 5, openMs: 1_000 },

@@ -6,6 +6,7 @@ import {
   collectionOf,
   type MigrationState,
   type Side,
+  toFollower,
 } from '../migration/index.ts';
 import {
   type DataRecord,
@@ -16,6 +17,7 @@ import {
   toKey,
   toRecord,
 } from '../record/index.ts';
+import { withDeadline } from '../runtime/index.ts';
 import { createFollowerWriter, type FollowerWriter } from './follower-writer.ts';
 import { createJournalSettler, type JournalSettler } from './journal-settler.ts';
 import { type ReadOptions, ReadPath } from './read-path.ts';
@@ -35,7 +37,10 @@ export interface WriteReceipt {
   readonly key: Key;
   /** Present it with later reads, on any instance: they never answer older than this write. Empty when no follower is written. */
   readonly token: string;
-  /** The whole record after the write, in the handle's shape; null after a delete, or an update of nothing. */
+  /**
+   * The whole record after the write, in the handle's shape; null after a delete, or an update of nothing. Translated when it is
+   * looked at, because the write stands already: TRANSFORM_FAILED comes from the look, never from the write.
+   */
   readonly record: DataRecord | null;
 }
 
@@ -73,9 +78,9 @@ export interface Router {
   write<T>(collection: string, closures: Readonly<Record<Side, () => Promise<T>>>): Promise<T>;
   mergeTokens(tokens: readonly string[]): string;
   state(): MigrationState;
-  /** Waits until detached work is done (at most `ms`) and the journal is told. */
+  /** Waits, at most `ms`, until detached work is done, the journal is told and the evidence is counted. */
   settle(ms: number): Promise<void>;
-  /** Idempotent. Leaves the fleet. */
+  /** Idempotent. Refuses new operations, lets those in flight end (bounded), leaves the fleet. */
   close(): Promise<void>;
 }
 
@@ -113,7 +118,10 @@ class RoutingRouter implements Router {
     this.#settler = createJournalSettler(context, 10);
     this.#follower = createFollowerWriter(context, options, this.#settler);
     this.#shadow = createShadowReads(context, options);
-    this.#reads = new ReadPath(context, view, this.#tokens, this.#shadow);
+    this.#reads = new ReadPath(context, view, this.#tokens, this.#shadow, {
+      dialledReadMs: options.dialledReadMs,
+      breaker: this.#follower.breaker,
+    });
     this.#writes = new WritePath(context, options, view, this.#follower, this.#settler);
   }
 
@@ -156,15 +164,18 @@ class RoutingRouter implements Router {
   }
 
   async settle(ms: number): Promise<void> {
-    await this.#follower.drain(ms);
-    await this.#settler.flush();
-    await this.#shadow.flush();
+    const work = async (): Promise<void> => {
+      await this.#follower.drain(ms);
+      await Promise.all([this.#settler.flush(), this.#shadow.flush()]);
+    };
+    // What is not told in time is not lost: journal entries fall due by themselves.
+    await withDeadline(this.#context.runtime.clock, ms, 'Settling', work()).catch(() => {});
   }
 
   async close(): Promise<void> {
+    await this.#view.quiesce(this.#options.authorityTimeoutMs);
     await this.settle(this.#options.followerTimeoutMs);
-    await this.#shadow.close();
-    await this.#settler.close();
+    this.#shadow.close();
     await this.#view.close();
   }
 }
@@ -229,16 +240,16 @@ class KeyedCollection implements CollectionHandle {
     });
     const { version } = written;
     const entry = version && { subject: tokenSubject(this.#collection.name, written.key), version };
+    const token = entry ? this.#tokens.encode([entry]) : '';
+    const { record: stored } = written;
+    if (side === this.#view) return { key: written.key, token, record: stored };
+    const [collection, view] = [this.#collection, this.#view];
     return {
       key: written.key,
-      token: entry ? this.#tokens.encode([entry]) : '',
-      record: this.#inView(side, written.record),
+      token,
+      get record() {
+        return toFollower(collection, view, stored);
+      },
     };
-  }
-
-  #inView(side: Side, record: DataRecord | null): DataRecord | null {
-    if (side === this.#view || record === null) return record;
-    const { forward, backward } = this.#collection;
-    return this.#view === 'target' ? forward(record) : backward(record);
   }
 }

@@ -40,7 +40,8 @@ export interface ShadowReads {
   ): void;
   /** Counts and suspects told so far are in the control store, or were given up. */
   flush(): Promise<void>;
-  close(): Promise<void>;
+  /** Ends the regular flush. Flush before. */
+  close(): void;
 }
 
 /** Suspects kept between two flushes; more are counted but not remembered (verify finds them too). */
@@ -251,10 +252,9 @@ class CountingShadowReads implements ShadowReads {
     }
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#closed = true;
     this.#cancelFlush();
-    await this.flush();
   }
 }
 

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ChangeoverError } from '../errors/index.ts';
-import type { MigrationState } from '../migration/index.ts';
+import { isPhase, type MigrationState } from '../migration/index.ts';
 
 /** The last state that this host knew, for a cold start while the control store is away. */
 export interface StateMemory {
@@ -37,23 +37,36 @@ export function fileStateMemory(path: string): StateMemory {
 }
 
 function parseState(path: string, text: string, migration: string): MigrationState {
-  let state: Partial<MigrationState> | null = null;
+  let state: unknown = null;
   try {
-    state = JSON.parse(text) as Partial<MigrationState>;
+    state = JSON.parse(text);
   } catch {
     // falls through to the error below
   }
-  if (
-    state?.formatVersion !== 1 ||
-    state.migration !== migration ||
-    typeof state.version !== 'number'
-  ) {
+  if (!isStateOf(migration, state)) {
     throw new ChangeoverError(
       'CONFIG_INVALID',
       `The remembered state in ${path} is not one of migration "${migration}"; delete the file or name another.`,
     );
   }
-  return state as MigrationState;
+  return state;
+}
+
+/** Every field that routing depends on: a half-right state would route by `undefined`. */
+function isStateOf(migration: string, value: unknown): value is MigrationState {
+  if (typeof value !== 'object' || value === null) return false;
+  const state = value as Partial<Record<keyof MigrationState, unknown>>;
+  const counts = [state.generation, state.version, state.epoch, state.dialBasisPoints];
+  return (
+    state.formatVersion === 1 &&
+    state.migration === migration &&
+    typeof state.phase === 'string' &&
+    isPhase(state.phase) &&
+    counts.every((count) => Number.isSafeInteger(count) && (count as number) >= 0) &&
+    Array.isArray(state.segments) &&
+    typeof state.workHeld === 'boolean' &&
+    typeof state.cutover === 'object'
+  );
 }
 
 async function replace(path: string, text: string): Promise<void> {

@@ -22,11 +22,14 @@ export interface StateView {
   current(): MigrationState;
   /** Synchronous, so that no state can slip in between the look and the count. */
   enter(): Pass;
-  /** Resolves when a state with a higher version than `version` is known, or after `ms`. */
+  /** Resolves when a state with a higher version than `version` is known, or after `ms`; CLOSED when there will be no news. */
   waitBeyond(version: number, ms: number): Promise<void>;
   /** Asks the control store now; false when it did not answer. */
   refresh(): Promise<boolean>;
   acknowledgedVersion(): number;
+  /** Lets nothing in any more and waits for what is in flight, at most `ms`. True: nothing is. */
+  quiesce(ms: number): Promise<boolean>;
+  /** Idempotent. Leaves the fleet, unless something is still in flight: then the lease has to run out. */
   close(): Promise<void>;
 }
 
@@ -52,7 +55,8 @@ async function firstState(
   options: StateViewOptions,
 ): Promise<MigrationState> {
   try {
-    return await context.control.load(context.migration.name);
+    const load = context.control.load(context.migration.name);
+    return await withDeadline(context.runtime.clock, options.leaseMs, 'The first look', load);
   } catch (error) {
     const remembered = await options.memory?.load(context.migration.name);
     if (remembered) {
@@ -67,18 +71,26 @@ async function firstState(
   }
 }
 
-const refreshDeadlineMs = 1_000;
+/** Applications wait behind some of these calls: a control store that hangs must not hold them. */
+const controlDeadlineMs = 1_000;
+
+function closedError(): ChangeoverError {
+  return new ChangeoverError('CLOSED', 'The router was used after close(); nothing was done.');
+}
 
 class FollowingView implements StateView {
   readonly #context: MigrationContext;
   readonly #options: StateViewOptions;
   #state: MigrationState;
   #closed = false;
+  #quiescing = false;
   /** State version → operations in flight. Insertion order is version order. */
   readonly #inFlight = new Map<number, { count: number }>();
   #told = 0;
   #telling: Promise<void> | null = null;
+  #refreshing: Promise<boolean> | null = null;
   #waiters: (() => void)[] = [];
+  #idleWaiters: (() => void)[] = [];
   #reachable = true;
   readonly #stopWatching: () => void;
   #cancelHeartbeat: () => void = () => {};
@@ -101,7 +113,6 @@ class FollowingView implements StateView {
   /** The first heartbeat: the fleet knows this instance before it routes anything. A lost control store is no obstacle. */
   async register(): Promise<void> {
     await this.#tell();
-    this.#scheduleHeartbeat();
   }
 
   current(): MigrationState {
@@ -109,7 +120,7 @@ class FollowingView implements StateView {
   }
 
   enter(): Pass {
-    if (this.#closed) throw new ChangeoverError('CLOSED', 'The router was used after close().');
+    if (this.#quiescing) throw closedError();
     const state = this.#state;
     let counter = this.#inFlight.get(state.version);
     if (!counter) {
@@ -121,6 +132,7 @@ class FollowingView implements StateView {
   }
 
   readonly #onEmpty = (state: MigrationState, counter: { count: number }): void => {
+    if (this.#quiescing && this.#isIdle()) for (const waiter of this.#idleWaiters) waiter();
     if (state.version === this.#state.version) return;
     if (this.#inFlight.get(state.version) === counter) this.#inFlight.delete(state.version);
     this.#tellIfRisen();
@@ -134,7 +146,8 @@ class FollowingView implements StateView {
   }
 
   async waitBeyond(version: number, ms: number): Promise<void> {
-    if (this.#state.version > version || this.#closed) return;
+    if (this.#quiescing) throw closedError();
+    if (this.#state.version > version) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         cancel();
@@ -144,16 +157,25 @@ class FollowingView implements StateView {
       const cancel = this.#context.runtime.clock.schedule(ms, done);
       this.#waiters.push(done);
     });
+    if (this.#quiescing) throw closedError();
   }
 
-  async refresh(): Promise<boolean> {
+  /** Callers share one question: at a switch every refused write asks at the same moment. */
+  refresh(): Promise<boolean> {
+    this.#refreshing ??= this.#refreshOnce().finally(() => {
+      this.#refreshing = null;
+    });
+    return this.#refreshing;
+  }
+
+  async #refreshOnce(): Promise<boolean> {
     const { control, migration, runtime } = this.#context;
     try {
-      // An application waits behind this: a control store that hangs must not hold it.
       const load = control.load(migration.name);
       this.#accept(
-        await withDeadline(runtime.clock, refreshDeadlineMs, 'Asking the control store', load),
+        await withDeadline(runtime.clock, controlDeadlineMs, 'Asking the control store', load),
       );
+      this.#setReachable(true);
       return true;
     } catch (error) {
       this.#setReachable(false, messageOf(error));
@@ -161,16 +183,39 @@ class FollowingView implements StateView {
     }
   }
 
+  #isIdle(): boolean {
+    for (const { count } of this.#inFlight.values()) if (count > 0) return false;
+    return true;
+  }
+
+  async quiesce(ms: number): Promise<boolean> {
+    this.#quiescing = true;
+    for (const waiter of this.#waiters) waiter();
+    if (this.#isIdle()) return true;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#context.runtime.clock.schedule(ms, resolve);
+      this.#idleWaiters.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+    return this.#isIdle();
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
+    await this.quiesce(0);
     this.#closed = true;
     this.#stopWatching();
     this.#cancelHeartbeat();
-    for (const waiter of this.#waiters) waiter();
     await this.#telling;
-    await this.#context.control.fleet
-      .remove(this.#context.migration.name, this.#context.instance)
-      .catch(() => {});
+    // Leaving the fleet says that nothing of ours can reach a store any more. While that is not true, it would be a lie.
+    if (!this.#isIdle()) return;
+    const { control, migration, instance, runtime } = this.#context;
+    const leave = control.fleet.remove(migration.name, instance);
+    await withDeadline(runtime.clock, controlDeadlineMs, 'Leaving the fleet', leave).catch(
+      () => {},
+    );
   }
 
   #accept(state: MigrationState): void {
@@ -201,40 +246,43 @@ class FollowingView implements StateView {
 
   /** One heartbeat at a time; a rise during one is told by the next. */
   #tell(): Promise<void> {
-    this.#telling ??= this.#tellOnce().finally(() => {
-      this.#telling = null;
-    });
+    // The microtask in between lets `#telling` be set before the loop can end and clear it.
+    this.#telling ??= Promise.resolve().then(() => this.#tellAll());
     return this.#telling;
   }
 
-  async #tellOnce(): Promise<void> {
-    const { control, migration, instance } = this.#context;
-    do {
-      const acknowledgedVersion = this.acknowledgedVersion();
-      const { kind, label, leaseMs } = this.#options;
-      try {
-        await control.fleet.heartbeat(
+  async #tellAll(): Promise<void> {
+    const { control, migration, instance, runtime } = this.#context;
+    const { kind, label, leaseMs } = this.#options;
+    try {
+      do {
+        const acknowledgedVersion = this.acknowledgedVersion();
+        const beat = control.fleet.heartbeat(
           migration.name,
           { id: instance, kind, label, acknowledgedVersion },
           leaseMs,
         );
+        await withDeadline(runtime.clock, controlDeadlineMs, 'A heartbeat', beat);
         this.#told = acknowledgedVersion;
-      } catch (error) {
-        this.#setReachable(false, messageOf(error));
-        return;
-      }
-    } while (!this.#closed && this.acknowledgedVersion() > this.#told);
+        this.#setReachable(true);
+      } while (!this.#closed && this.acknowledgedVersion() > this.#told);
+    } catch (error) {
+      this.#setReachable(false, messageOf(error));
+    } finally {
+      // In the same turn as the last look at the acknowledged version: a rise after it starts a new round.
+      this.#telling = null;
+      this.#scheduleHeartbeat();
+    }
   }
 
   #scheduleHeartbeat(): void {
+    this.#cancelHeartbeat();
     if (this.#closed) return;
     // After a failure sooner: the fleet should hear of us soon after the control store is back.
     const ms = this.#reachable
       ? this.#options.leaseMs / 3
       : Math.min(500, this.#options.leaseMs / 3);
-    this.#cancelHeartbeat = this.#context.runtime.clock.schedule(ms, () => {
-      void this.#tell().then(() => this.#scheduleHeartbeat());
-    });
+    this.#cancelHeartbeat = this.#context.runtime.clock.schedule(ms, () => void this.#tell());
   }
 }
 

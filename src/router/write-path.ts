@@ -278,11 +278,11 @@ export class WritePath {
         graceMs: this.#options.graceMs,
       });
     } catch (error) {
-      opening?.then((open) => open.abort()).catch(() => {});
+      this.#follower.cancel(follower, opening);
       throw error;
     }
     const change = { collection, follower, epoch: state.epoch, written };
-    if (written.version === null) opening?.then((open) => open.abort()).catch(() => {});
+    if (written.version === null) this.#follower.cancel(follower, opening);
     else if (whole) this.#follower.finish(change, sent, opening);
     else void this.#follower.apply(change, this.#options.followerTimeoutMs);
     return written;
