@@ -23,8 +23,7 @@ const byState: Readonly<Record<string, ErrorCode>> = {
   '57014': 'DEADLINE_EXCEEDED',
   '25P03': 'DEADLINE_EXCEEDED',
   '25P04': 'DEADLINE_EXCEEDED',
-  // Plans and prepared statements that the server no longer knows: the connection is replaced, the statement may be repeated.
-  '0A000': 'STORE_REJECTED',
+  // Prepared statements that the server no longer knows: the connection is replaced, the statement may be repeated.
   '26000': 'STORE_CONFLICT',
   '42P05': 'STORE_CONFLICT',
   // A hot standby, or a database that was made read-only for a moment.
@@ -107,8 +106,13 @@ export function toChangeoverError(error: unknown, what: string): ChangeoverError
 }
 
 function codeOf(state: string, message: string): ErrorCode {
-  if (state === '0A000' && message.includes('cached plan')) return 'STORE_CONFLICT';
+  if (isStalePlan(state, message)) return 'STORE_CONFLICT';
   return byState[state] ?? byClass[state.slice(0, 2)] ?? 'STORE_REJECTED';
+}
+
+/** A column's type was changed under a prepared statement: it fails on this connection for ever, and on a new one it works. */
+function isStalePlan(state: string, message: string): boolean {
+  return state === '0A000' && message.includes('cached plan');
 }
 
 const classText: Readonly<Record<string, string>> = {

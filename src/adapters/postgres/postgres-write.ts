@@ -1,0 +1,207 @@
+import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
+import { decodeKey, type Key } from '../../record/index.ts';
+import type { AuthorityWrite, Written } from '../../store/index.ts';
+import type { CatalogCollection, PostgresCatalog } from './postgres-catalog.ts';
+import type { SqlResult, Statement } from './postgres-flight.ts';
+import { keyLockId, keyParameters } from './postgres-key-sql.ts';
+import { type PostgresPresence, presenceQuery } from './postgres-presence.ts';
+import { readRecords, readStatements } from './postgres-read.ts';
+import { keyOfRow } from './postgres-rows.ts';
+import type { PostgresLayout } from './postgres-schema.ts';
+import type { PostgresSession, PostgresTransaction } from './postgres-session.ts';
+import { journalStatement, rowStatements, type WriteStatement } from './postgres-write-sql.ts';
+
+export interface WriteParts {
+  readonly session: PostgresSession;
+  readonly catalog: PostgresCatalog;
+  readonly layout: PostgresLayout;
+  readonly presence: PostgresPresence;
+}
+
+/**
+ * A write as the authority, in two round trips: everything up to the read-back in one flight, then COMMIT (kept apart, so that a hung or
+ * cut connection before it is a definite "rolled back").
+ *
+ * Order in the flight, each its own statement: shared role lock and guard row → intent consumed → key lock → root → children → journal row (the
+ * version is drawn here, with root and key locked) → deferred constraints checked → read back.
+ *
+ * Without a journal (no follower in this phase) our schema need not exist: then the write uses nothing of ours, and looks
+ * in the same transaction whether that is still so.
+ */
+export async function writeAsAuthority(parts: WriteParts, write: AuthorityWrite): Promise<Written> {
+  const collection = await parts.catalog.collection(write.collection);
+  checkKey(collection, write.key);
+  if (write.journal !== 'none' || parts.presence.known) {
+    try {
+      return await attempt(parts, collection, write, true);
+    } catch (error) {
+      const gone = write.journal === 'none' && parts.presence.isMissing(error);
+      if (!gone) throw error;
+    }
+  }
+  try {
+    return await attempt(parts, collection, write, false);
+  } catch (error) {
+    if (!isChangeoverError(error, 'STATE_CHANGED')) throw error;
+    parts.presence.found(true);
+    return attempt(parts, collection, write, true);
+  }
+}
+
+function checkKey(collection: CatalogCollection, key: Key): void {
+  const { length } = collection.root.key;
+  if (key.length === length) return;
+  throw new ChangeoverError(
+    'KEY_INVALID',
+    `A key of "${collection.collection}" has ${length} parts, ${key.length} given.`,
+  );
+}
+
+/** One transaction. `guarded` false: our schema is believed absent; STATE_CHANGED (rolled back) when it is not. */
+function attempt(
+  parts: WriteParts,
+  collection: CatalogCollection,
+  write: AuthorityWrite,
+  guarded: boolean,
+): Promise<Written> {
+  const what = `write to "${collection.collection}"`;
+  return parts.session.transaction(
+    async (transaction) => {
+      const written = await fly(parts, collection, write, guarded, transaction);
+      await write.beforeCommit?.(written);
+      return written;
+    },
+    {
+      timeoutMs: write.timeoutMs,
+      what,
+      // The outbox trigger leaves a write alone that brings its own journal row. Without one it must be captured.
+      ...(write.journal === 'none' ? {} : { mark: `app:${write.epoch}` }),
+    },
+  );
+}
+
+interface Plan {
+  readonly statements: readonly Statement[];
+  readonly intentAt: number;
+  readonly keyAt: number;
+  readonly rowsAt: number;
+  readonly rows: readonly WriteStatement[];
+  readonly journalAt: number;
+  readonly readAt: number;
+}
+
+function planOf(
+  parts: WriteParts,
+  collection: CatalogCollection,
+  write: AuthorityWrite,
+  guarded: boolean,
+): Plan {
+  const { layout } = parts;
+  const journalled = write.journal !== 'none';
+  const rows = rowStatements(collection, write);
+  const statements: Statement[] = [entrance(layout, write, guarded)];
+  let intentAt = -1;
+  let journalAt = -1;
+  if (typeof write.journal === 'object') {
+    intentAt = statements.length;
+    statements.push(consume(layout, write.journal.intent));
+  }
+  const keyAt = statements.length;
+  statements.push(keyStatement(layout, collection, write.key, journalled));
+  const addJournal = (): void => {
+    if (!journalled) return;
+    journalAt = statements.length;
+    statements.push(journalStatement(layout, collection, write));
+  };
+  if (write.action === 'delete') addJournal();
+  const rowsAt = statements.length;
+  statements.push(...rows);
+  if (write.action !== 'delete') addJournal();
+  const deferred = [collection.root, ...collection.children].some(({ hasDeferred }) => hasDeferred);
+  // What deferred triggers would change at COMMIT has to be in what is read back.
+  if (deferred) statements.push({ text: 'SET CONSTRAINTS ALL IMMEDIATE' });
+  const readAt = statements.length;
+  if (write.action !== 'delete') statements.push(...readStatements(collection, [write.key]));
+  return { statements, intentAt, keyAt, rowsAt, rows, journalAt, readAt };
+}
+
+function entrance(layout: PostgresLayout, write: AuthorityWrite, guarded: boolean): Statement {
+  if (!guarded) return { text: presenceQuery(layout) };
+  const idleToo = write.journal === 'none';
+  return {
+    text: `SELECT ${layout.enter}('authority', $1::int, $2::boolean)`,
+    values: [String(write.epoch), String(idleToo)],
+  };
+}
+
+/** An intent that a healer has claimed can no longer be consumed: the healer may have read the key as it was before this write. */
+function consume(layout: PostgresLayout, intent: bigint): Statement {
+  return {
+    text: `DELETE FROM ${layout.queue} WHERE id = $1::bigint AND kind = 'intent' AND claimed_by IS NULL AND dead_at IS NULL`,
+    values: [String(intent)],
+  };
+}
+
+/** Locks the key, in a statement of its own: the snapshots of the statements behind it are taken after the lock was granted. */
+function keyStatement(
+  layout: PostgresLayout,
+  collection: CatalogCollection,
+  key: Key,
+  lock: boolean,
+): Statement {
+  const parameters = keyParameters(collection.root.key, 1);
+  const id = keyLockId(collection.root.key, parameters, layout.keySeed(collection.collection));
+  const locking = lock ? `, pg_catalog.pg_advisory_xact_lock(${id})` : '';
+  return { text: `SELECT ${parameters.join(', ')}${locking}`, values: key };
+}
+
+async function fly(
+  parts: WriteParts,
+  collection: CatalogCollection,
+  write: AuthorityWrite,
+  guarded: boolean,
+  transaction: PostgresTransaction,
+): Promise<Written> {
+  const plan = planOf(parts, collection, write, guarded);
+  const results = await transaction.run(plan.statements);
+  if (!guarded && results[0]?.rows[0]?.[0] !== null) {
+    throw new ChangeoverError('STATE_CHANGED', 'The store was set up during this write.');
+  }
+  if (plan.intentAt >= 0 && results[plan.intentAt]?.count !== 1) {
+    throw new ChangeoverError(
+      'STORE_CONFLICT',
+      `The intent of this write to "${collection.collection}" was taken over by a healer; nothing was written.`,
+    );
+  }
+  const record =
+    write.action === 'delete'
+      ? null
+      : (readRecords(collection, results.slice(plan.readAt), 1)[0] ?? null);
+  if (record !== null) checkRows(collection, plan, results);
+  const journal = plan.journalAt < 0 ? undefined : results[plan.journalAt]?.rows[0];
+  const id = journal === undefined ? null : BigInt(journal[0] ?? 0);
+  const spelled = (results[plan.keyAt]?.rows[0] ?? []).slice(0, write.key.length) as Key;
+  const key = journal?.[1]
+    ? decodeKey(journal[1])
+    : record === null
+      ? spelled
+      : keyOfRow(collection, record as Readonly<Record<string, string>>);
+  return {
+    key,
+    record,
+    version: id === null ? null : { epoch: write.epoch, sequence: id },
+    journalId: id,
+  };
+}
+
+function checkRows(collection: CatalogCollection, plan: Plan, results: readonly SqlResult[]): void {
+  plan.rows.forEach(({ rows, about }, index) => {
+    const count = results[plan.rowsAt + index]?.count ?? 0;
+    if (rows === null || rows === count) return;
+    throw new ChangeoverError(
+      'STORE_REJECTED',
+      `write to "${collection.collection}": ${about} (${rows} rows given, ${count} written).`,
+      { data: { collection: collection.collection, given: rows, written: count } },
+    );
+  });
+}
