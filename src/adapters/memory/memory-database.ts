@@ -64,12 +64,12 @@ export class MemoryDatabase {
     this.constraints = options.constraints ?? {};
   }
 
-  /** STORE_UNAVAILABLE while the server is stopped. */
+  /** While the server is stopped, the first statement fails with STORE_UNAVAILABLE. */
   begin(options: TransactionOptions): MemoryTransaction {
-    if (this.down) throw this.unavailable();
     this.transactions += 1;
     const transaction = new MemoryTransaction(this, this.transactions, options);
     this.open.add(transaction);
+    if (this.down) transaction.terminate(this.unavailable());
     return transaction;
   }
 

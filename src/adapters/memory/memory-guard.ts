@@ -70,7 +70,8 @@ function changeOnce(
       if (!equal(now, from)) return false;
       if (to.role === 'authority' || to.role === 'idle')
         setGuardTriggers(session, transaction, null);
-      else if (from.role === 'authority') await shutOutOthers(session, transaction, to, timeoutMs);
+      else if (from.role === 'authority' && session.supportsGuard)
+        await shutOutOthers(session, transaction, to, timeoutMs);
       transaction.set(layout.guard, guardRowId, to);
       return true;
     });

@@ -177,11 +177,9 @@ async function consumeIntent(
     if (transaction.get(queue, id) !== undefined)
       await transaction.lock(rowLock(queue.name, id), 'exclusive');
     const entry = transaction.get(queue, id);
-    const mine =
-      entry?.kind === 'intent' &&
-      (session.sabotage.has('healer-clears-intent') || (!entry.claimed && entry.dead === null));
+    const mine = entry?.kind === 'intent' && !entry.claimed && entry.dead === null;
     if (mine) transaction.set(queue, id, undefined);
-    else if (!session.sabotage.has('intent-not-consumed')) {
+    else if (!session.sabotage.has('healer-clears-intent')) {
       throw new ChangeoverError(
         'STORE_CONFLICT',
         'The intent of this write was taken over by a worker; nothing was written.',
@@ -207,7 +205,11 @@ async function writeRows(
     const record = readRecord(transaction, shape, key);
     let version: Version | null = null;
     let journalId: bigint | null = null;
-    if (changed && write.journal !== 'none') {
+    if (changed && typeof write.journal !== 'string') {
+      // Fail-closed: the follower has it before this commits, so nothing is left to be done.
+      const sequence = early ?? transaction.nextValue(layout.sequence);
+      version = { epoch: write.epoch, sequence };
+    } else if (changed && write.journal === 'change') {
       journalId = insertEntry(transaction, layout, {
         collection: write.collection,
         key,
@@ -270,7 +272,8 @@ async function rereadKeys(
   const shape = shapeOf(session, collection);
   const lax = session.sabotage.has('reread-unserialized');
   return database.transaction({ client, mark: null }, async (transaction) => {
-    await enterAsAuthority(session, transaction, epoch, ['authority']);
+    // Sealed too: what was committed before a change of authority is drained behind the seal.
+    await enterAsAuthority(session, transaction, epoch, ['authority', 'sealed']);
     const ids = keys.map((key) => checkedKey(key, shape.key.length));
     const readAll = (): Promise<readonly (DataRecord | null)[]> =>
       transaction.statement('reread/read', () =>

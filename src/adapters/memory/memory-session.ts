@@ -15,6 +15,8 @@ export interface MemorySession {
   readonly context: StoreContext;
   /** Name of the client process, for the simulation. */
   readonly client: string;
+  /** Whether guard triggers are enabled when this store stops being the authority. */
+  readonly supportsGuard: boolean;
   /** Deliberate defects. Empty outside of tests. */
   readonly sabotage: ReadonlySet<Sabotage>;
   /** STORE-side work is refused after close. */

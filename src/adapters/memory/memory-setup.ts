@@ -13,6 +13,9 @@ import { guardState, isInstalled, type MemorySession, shapeOf } from './memory-s
 import { tableRef } from './memory-table.ts';
 import type { MemoryTransaction } from './memory-transaction.ts';
 
+/** Longest wait for writers when a capture trigger is installed. */
+const captureLockMs = 5_000;
+
 export function createMemorySetup(session: MemorySession): StoreSetup {
   const { database, layout, client, context } = session;
   const run = <T>(
@@ -103,14 +106,16 @@ function unreachable(error: unknown): Finding {
   };
 }
 
-function setCapture(
+/** Under table locks: once it returns, no writer is under way that did not meet the trigger. */
+async function setCapture(
   session: MemorySession,
   transaction: MemoryTransaction,
   collection: string,
   on: boolean,
-): void {
+): Promise<void> {
   const { triggers } = session.layout;
   for (const table of tablesOf(shapeOf(session, collection))) {
+    await transaction.lock(tableLock(table), 'exclusive', captureLockMs);
     const old = transaction.get(triggers, table) ?? { guardEpoch: null, captured: [] };
     const others = old.captured.filter((name) => name !== collection);
     transaction.set(triggers, table, { ...old, captured: on ? [...others, collection] : others });

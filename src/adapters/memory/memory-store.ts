@@ -24,6 +24,8 @@ export interface MemoryStoreOptions {
   readonly database?: MemoryDatabase;
   /** Name of the client process in steps and commits. Default `client`. */
   readonly client?: string;
+  /** False: no guard triggers, so writers that do not look at the guard row are not refused. Default true. */
+  readonly supportsGuard?: boolean;
   /** Deliberate defects for tests. Default none. */
   readonly sabotage?: readonly Sabotage[];
 }
@@ -45,6 +47,7 @@ export function memoryStore(
         layout: memoryLayout(context.migration, context.side),
         client: options.client ?? 'client',
         sabotage: new Set(options.sabotage),
+        supportsGuard: options.supportsGuard ?? true,
         assertOpen() {
           if (closed) throw new ChangeoverError('CLOSED', 'This memory store was closed.');
         },
@@ -52,7 +55,7 @@ export function memoryStore(
       const store: MigrationStore = {
         side: context.side,
         engine: 'memory',
-        capabilities: memoryCapabilities,
+        capabilities: { ...memoryCapabilities, supportsGuard: session.supportsGuard },
         records: createMemoryRecordStore(session),
         door: createMemoryDoor(session, memoryCapabilities.batchMax),
         queue: createMemoryQueue(session),

@@ -82,7 +82,8 @@ export class MemoryTransaction {
 
   /** Runs one statement: to the server, its work, and back. Any failure rolls the transaction back. */
   async statement<T>(label: string, run: () => T | Promise<T>): Promise<T> {
-    this.assertOpen();
+    // A transaction that the server has ended is known to the client only when the next statement has been there.
+    if (this.failure === null) this.assertOpen();
     const { hook } = this.database;
     try {
       if (hook) await hook.request(this.step(label));
@@ -173,7 +174,7 @@ export class MemoryTransaction {
 
   /** STORE_UNAVAILABLE before the COMMIT was sent; OUTCOME_UNKNOWN when the answer is lost; the failure when it had ended before. */
   async commit(): Promise<void> {
-    this.assertOpen();
+    if (this.failure === null) this.assertOpen();
     const { hook } = this.database;
     if (!hook) {
       this.apply();

@@ -5,9 +5,8 @@
  * - `fence-in-own-transaction`: the fence commits before the rows do.
  * - `tombstone-forgotten`: a delete leaves no fence.
  * - `backfill-overwrites`: a chunk writes what is present or fenced, too.
- * - `retry-carries-payload`: a re-read gives the record of the moment when the entry was made.
  * - `door-without-role`: the door looks neither at role nor at epoch.
- * - `healer-clears-intent`: claiming an intent does not keep its owner from committing.
+ * - `healer-clears-intent`: an intent that a worker has claimed or settled does not keep its owner from committing.
  * - `version-before-lock`: a write draws its version before it locks the key.
  * - `guard-admits-marked`: the guard lets in every session that has a mark.
  * - `delete-skips-chunk`: a delete that finds no row does not wait for the chunk in flight.
@@ -15,14 +14,12 @@
  * - `chunk-without-second-look`: a chunk does not look at the fences again after it has inserted.
  * - `reread-unserialized`: a re-read takes no lock and draws its version last.
  * - `guard-without-drain`: the guard changes without waiting for those it let in.
- * - `intent-not-consumed`: a fail-closed write does not check that its intent is still there.
  */
 export const sabotages = [
   'door-without-fence',
   'fence-in-own-transaction',
   'tombstone-forgotten',
   'backfill-overwrites',
-  'retry-carries-payload',
   'door-without-role',
   'healer-clears-intent',
   'version-before-lock',
@@ -32,7 +29,6 @@ export const sabotages = [
   'chunk-without-second-look',
   'reread-unserialized',
   'guard-without-drain',
-  'intent-not-consumed',
 ] as const;
 
 export type Sabotage = (typeof sabotages)[number];
