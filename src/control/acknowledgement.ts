@@ -10,6 +10,9 @@ export interface Laggards {
   readonly expired: readonly Instance[];
 }
 
+/** Coordinators of a change of authority keep their lease in the fleet under this prefix; they route nothing. */
+export const coordinatorPrefix = 'cutover:';
+
 /** Which registered instances may still have an operation in flight that was routed by an older version than this. */
 export async function laggards(
   context: MigrationContext,
@@ -18,7 +21,8 @@ export async function laggards(
 ): Promise<Laggards> {
   const { nowMs, instances } = await context.control.fleet.list(context.migration.name);
   const late = instances.filter(
-    ({ kind, acknowledgedVersion }) => kinds.includes(kind) && acknowledgedVersion < version,
+    ({ id, kind, acknowledgedVersion }) =>
+      kinds.includes(kind) && acknowledgedVersion < version && !id.startsWith(coordinatorPrefix),
   );
   return {
     alive: late.filter(({ leaseUntilMs }) => leaseUntilMs > nowMs),

@@ -1,4 +1,5 @@
 export {
+  coordinatorPrefix,
   describeInstances,
   type Laggards,
   laggards,

@@ -1,11 +1,83 @@
-import type { MigrationContext } from '../control/index.ts';
+import { applyEvent, type MigrationContext, waitForAcknowledgements } from '../control/index.ts';
+import { resumeCutover } from '../cutover/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
-import type { Controller, ControllerOptions } from './controller-types.ts';
+import { defaultProfile, type Gate } from '../gates/index.ts';
+import type { MigrationState, Phase } from '../migration/index.ts';
+import { advanceMigration, phaseAhead, planFor } from './advance-migration.ts';
+import type { Act, Controller, ControllerOptions, Plan } from './controller-types.ts';
+import { migrationStatus } from './migration-status.ts';
+import { abortMigration, decommissionMigration, rollbackMigration } from './rollback-migration.ts';
+import { startMigration } from './start-migration.ts';
+
+const HISTORY_LINES = 100;
 
 /** The controller of an opened migration. Owns nothing, so there is nothing to close. */
 export function createController(
   context: MigrationContext,
-  _options: ControllerOptions = {},
+  options: ControllerOptions = {},
 ): Controller {
-  throw new ChangeoverError('BUG', `The controller of ${context.migration.name} is not built yet.`);
+  const { control, migration } = context;
+  const profile = options.profile ?? defaultProfile;
+  const further = (to: Phase): readonly Gate[] => options.gates?.[to] ?? [];
+  return {
+    status: () => migrationStatus(context, profile, further),
+    async plan(to) {
+      const state = await control.load(migration.name);
+      const ahead = to ?? phaseAhead(state.phase);
+      if (ahead === null)
+        throw new ChangeoverError('TRANSITION_REFUSED', `There is no advance from ${state.phase}.`);
+      return planFor(context, state, ahead, profile, further(ahead)) satisfies Promise<Plan>;
+    },
+    start: (start) => startMigration(context, start),
+    advance: (advance) => advanceMigration(context, options, profile, advance),
+    dial: (percent, segments, act) => setDial(context, percent, segments, act),
+    hold: (act) => applyEvent(context, { type: 'hold-work' }, act),
+    resume: (act) => applyEvent(context, { type: 'resume-work' }, act),
+    rollback: (rollback) => rollbackMigration(context, options, rollback),
+    abort: (act) => abortMigration(context, options, act),
+    decommission: (act) => decommissionMigration(context, act),
+    attestGone: (instance, act) => attestGone(context, instance, act),
+    waitForAcknowledgements: (version, wait) =>
+      waitForAcknowledgements(context, version, { ...wait, expired: wait.expired ?? 'wait' }),
+    resumeCutover: (resume = {}) => resumeCutover(context, { ...options.cutover, ...resume }),
+    history: (limit = HISTORY_LINES) => control.history(migration.name, limit),
+  };
+}
+
+async function setDial(
+  context: MigrationContext,
+  percent: number,
+  segments: readonly string[] | undefined,
+  act: Act,
+): Promise<MigrationState> {
+  const basisPoints = Math.round(percent * 100);
+  const exact = Number.isFinite(percent) && Math.abs(basisPoints - percent * 100) < 1e-6;
+  if (!exact || basisPoints < 0 || basisPoints > 10_000) {
+    throw new ChangeoverError(
+      'CONFIG_INVALID',
+      `A dial of ${percent} % is not between 0 and 100 in steps of 0.01.`,
+    );
+  }
+  const event = { type: 'dial', basisPoints, ...(segments ? { segments } : {}) } as const;
+  return applyEvent(context, event, act);
+}
+
+async function attestGone(context: MigrationContext, instance: string, act: Act): Promise<void> {
+  const { control, migration } = context;
+  const { instances } = await control.fleet.list(migration.name);
+  const known = instances.find(({ id }) => id === instance);
+  if (known === undefined) {
+    const ids = instances.map(({ id }) => id).join(', ');
+    throw new ChangeoverError(
+      'CONFIG_INVALID',
+      `No instance "${instance}" is registered (there are: ${ids || 'none'}).`,
+    );
+  }
+  // The word first, then the deed: an instance must never vanish without somebody answering for it.
+  await control.note(migration.name, {
+    ...act,
+    action: 'attest-gone',
+    detail: { instance, label: known.label, acknowledgedVersion: known.acknowledgedVersion },
+  });
+  await control.fleet.remove(migration.name, instance);
 }

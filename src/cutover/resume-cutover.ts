@@ -3,7 +3,7 @@ import { messageOf } from '../errors/index.ts';
 import type { CutoverState, MigrationState, Side } from '../migration/index.ts';
 import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
 import { defaultCutoverLimits } from './cutover-options.ts';
-import { clearStaleMark } from './guard-roles.ts';
+import { clearStaleMark, expectedGuard, sameRole } from './guard-roles.ts';
 import type { ResumeResult } from './resume-result.ts';
 import { coordinatorId, type UndoLimits, undoCutover } from './undo-cutover.ts';
 
@@ -86,6 +86,7 @@ async function clearMarks(
   for (const side of sides) {
     try {
       if (await clearStaleMark(context, side, lockTimeoutMs)) cleared++;
+      if (await idleWhenRetired(context, state, side, lockTimeoutMs)) cleared++;
     } catch (error) {
       problems.push(`${side}: ${messageOf(error)}`);
     }
@@ -103,6 +104,20 @@ async function clearMarks(
     outcome: 'settled',
     attempt: null,
     state,
-    message: `marks of an ended attempt removed from ${cleared} guards`,
+    message: `${cleared} guards were put right`,
   };
+}
+
+/** The last step of retiring, when whoever retired the migration died before it. Retired is final, so this can never be wrong. */
+async function idleWhenRetired(
+  context: MigrationContext,
+  state: MigrationState,
+  side: Side,
+  lockTimeoutMs: number,
+): Promise<boolean> {
+  if (state.phase !== 'retired' || side !== 'target') return false;
+  const from = { role: 'authority', epoch: state.epoch, attempt: null } as const;
+  const { guard } = context.stores[side];
+  if (!sameRole(await guard.read(), from)) return false;
+  return guard.change(from, expectedGuard(state, side), lockTimeoutMs);
 }

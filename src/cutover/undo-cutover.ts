@@ -1,4 +1,4 @@
-import type { MigrationContext } from '../control/index.ts';
+import { coordinatorPrefix, type MigrationContext } from '../control/index.ts';
 import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
 import {
   type CutoverState,
@@ -23,7 +23,7 @@ export interface UndoLimits {
 }
 
 /** The name under which a coordinator keeps its lease in the fleet. */
-export const coordinatorId = (attempt: string): string => `cutover:${attempt}`;
+export const coordinatorId = (attempt: string): string => `${coordinatorPrefix}${attempt}`;
 
 const PAUSE_MS = 25;
 

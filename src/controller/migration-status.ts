@@ -1,0 +1,145 @@
+import type { BackfillCheckpoint, MigrationContext } from '../control/index.ts';
+import { messageOf } from '../errors/index.ts';
+import type { Gate, GateProfile } from '../gates/index.ts';
+import { authorityOf, type MigrationState, type Phase, type Side } from '../migration/index.ts';
+import { withDeadline } from '../runtime/index.ts';
+import { phaseAhead, planFor } from './advance-migration.ts';
+import type {
+  FleetGroup,
+  Plan,
+  RollbackReadiness,
+  SideStatus,
+  Status,
+} from './controller-types.ts';
+import { phaseBehind } from './rollback-migration.ts';
+
+/** A store that does not answer within this is shown as such. */
+const STORE_MS = 2_000;
+/** A change of state reaches every instance within this. */
+const SPREAD_MS = 1_000;
+
+/** Where are we, may we advance, why not, how fast can we undo. See `Controller.status`. */
+export async function migrationStatus(
+  context: MigrationContext,
+  profile: GateProfile,
+  furtherGates: (to: Phase) => readonly Gate[],
+): Promise<Status> {
+  const { control, migration } = context;
+  const state = await control.load(migration.name);
+  const [fleet, source, target, backfill, suspect, open, next] = await Promise.all([
+    fleetGroups(context),
+    sideStatus(context, state, 'source'),
+    sideStatus(context, state, 'target'),
+    checkpoints(context, state),
+    control.mismatches.count(migration.name, 'suspect'),
+    control.mismatches.count(migration.name, 'open'),
+    nextPlan(context, state, profile, furtherGates),
+  ]);
+  const sides = { source, target };
+  return {
+    observedAtMs: context.runtime.clock.now(),
+    state,
+    fleet,
+    sides,
+    backfill,
+    mismatches: { suspect, open },
+    next,
+    rollback: rollbackReadiness(state, sides),
+  };
+}
+
+async function nextPlan(
+  context: MigrationContext,
+  state: MigrationState,
+  profile: GateProfile,
+  furtherGates: (to: Phase) => readonly Gate[],
+): Promise<Plan | null> {
+  const to = phaseAhead(state.phase);
+  if (to === null || state.cutover !== null) return null;
+  return planFor(context, state, to, profile, furtherGates(to));
+}
+
+async function fleetGroups(context: MigrationContext): Promise<readonly FleetGroup[]> {
+  const { nowMs, instances } = await context.control.fleet.list(context.migration.name);
+  const groups = new Map<number, FleetGroup['instances'][number][]>();
+  for (const instance of instances) {
+    const group = groups.get(instance.acknowledgedVersion) ?? [];
+    group.push({ ...instance, alive: instance.leaseUntilMs > nowMs });
+    groups.set(instance.acknowledgedVersion, group);
+  }
+  return [...groups]
+    .sort(([a], [b]) => b - a)
+    .map(([stateVersion, members]) => ({ stateVersion, instances: members }));
+}
+
+async function sideStatus(
+  context: MigrationContext,
+  state: MigrationState,
+  side: Side,
+): Promise<SideStatus> {
+  const { clock } = context.runtime;
+  const { engine, guard, queue } = context.stores[side];
+  const role = authorityOf(state.phase) === side ? 'authority' : 'follower';
+  const ask = <T>(what: string, work: Promise<T>): Promise<T | Error> =>
+    withDeadline(clock, STORE_MS, `${what} of the ${side}`, work).catch((error: unknown) =>
+      error instanceof Error ? error : new Error(messageOf(error)),
+    );
+  const [row, depth] = await Promise.all([
+    ask('the guard', guard.read()),
+    ask('the queue', queue.depth()),
+  ]);
+  const problem = [row, depth].find((answer) => answer instanceof Error);
+  return {
+    engine,
+    role,
+    guard: row instanceof Error ? null : row,
+    queue: depth instanceof Error ? null : depth,
+    error: problem instanceof Error ? problem.message : null,
+  };
+}
+
+async function checkpoints(
+  context: MigrationContext,
+  state: MigrationState,
+): Promise<readonly BackfillCheckpoint[]> {
+  const found = await Promise.all(
+    [...context.migration.collections.keys()].map((name) =>
+      context.control.checkpoint(context.migration.name, name),
+    ),
+  );
+  return found.flatMap((one) => (one?.generation === state.generation ? [one] : []));
+}
+
+function rollbackReadiness(
+  state: MigrationState,
+  sides: Readonly<Record<Side, SideStatus>>,
+): RollbackReadiness {
+  const to = phaseBehind(state);
+  const never = { ready: false, to, readsMs: null, writesMs: null };
+  if (to === null)
+    return {
+      ...never,
+      message:
+        state.phase === 'off' ? 'Nothing to go back from.' : 'Retired: there is no way back.',
+    };
+  if (authorityOf(state.phase) === 'source') {
+    const message =
+      'Reads go back with one entry in the control store; writes never left the source.';
+    return { ready: true, to, readsMs: SPREAD_MS, writesMs: 0, message };
+  }
+  const { queue, error } = sides.target;
+  if (queue === null)
+    return {
+      ...never,
+      message: `The queue of the target does not answer: ${error ?? 'no reason given'}`,
+    };
+  if (queue.dead > 0)
+    return {
+      ...never,
+      message: `${queue.dead} dead letters of the reverse direction have to be redriven or discarded first.`,
+    };
+  // The age of the oldest change is what the reverse direction is behind; draining it takes about as long, at most.
+  const ms = SPREAD_MS + queue.oldestMs;
+  const message = `${queue.waiting} changes of the reverse direction have to drain, then authority changes.`;
+  return { ready: true, to, readsMs: ms, writesMs: ms, message };
+}

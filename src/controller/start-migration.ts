@@ -1,0 +1,171 @@
+import { applyEvent, type MigrationContext, waitForAcknowledgements } from '../control/index.ts';
+import { describeGuard, sameRole } from '../cutover/index.ts';
+import { ChangeoverError } from '../errors/index.ts';
+import { isRefusal, type MigrationState, type Side, transition } from '../migration/index.ts';
+import type { GuardRole } from '../store/index.ts';
+import type { StartOptions } from './controller-types.ts';
+import { changeRole } from './guard-role.ts';
+
+const FLEET_MS = 3_000;
+const GUARD_MS = 10_000;
+const LEFTOVERS_MAX = 1_000_000;
+const MISMATCHES_PAGE = 500;
+
+/**
+ * Installs both stores and leaves `off`. The order matters: everything slow comes first, under an idle guard, while the application
+ * writes as before; then the source's guard stops unjournalled writes, and only then the state tells everybody to journal. A process that
+ * still believes in `off` is refused by the store from there on, and looks at the state again.
+ */
+export async function startMigration(
+  context: MigrationContext,
+  options: StartOptions,
+): Promise<MigrationState> {
+  const { control, migration } = context;
+  const shadow = options.shadow === true;
+  const state = await control.load(migration.name);
+  const probe = transition(state, { type: 'start', shadow });
+  if (isRefusal(probe))
+    throw new ChangeoverError('TRANSITION_REFUSED', `start is refused: ${probe.refused}.`);
+  await earlierGenerationIsOver(context, state);
+  const leftovers = await findLeftovers(context);
+  if (leftovers.length > 0 && !options.truncateTarget && !options.reconcile) {
+    throw new ChangeoverError(
+      'LEFTOVERS_FOUND',
+      `The target holds rows: ${leftovers.map(({ text }) => text).join(', ')}.`,
+      { data: { collections: leftovers.map(({ collection }) => collection) } },
+    );
+  }
+  await installTarget(
+    context,
+    state,
+    options,
+    leftovers.map(({ collection }) => collection),
+  );
+  await installSource(context, state);
+  await forgetEarlierEvidence(context);
+  return leaveOff(context, state, options);
+}
+
+/**
+ * Nobody works for an earlier generation any more: a worker that was paused with an old record in its hand would write it into the
+ * emptied target, and the backfill would not touch it. Leases prove nothing here.
+ */
+async function earlierGenerationIsOver(
+  context: MigrationContext,
+  state: MigrationState,
+): Promise<void> {
+  if (state.generation === 1) return;
+  await waitForAcknowledgements(context, state.version, {
+    timeoutMs: FLEET_MS,
+    expired: 'wait',
+    kinds: ['router', 'worker'],
+  });
+}
+
+async function findLeftovers(
+  context: MigrationContext,
+): Promise<readonly { readonly collection: string; readonly text: string }[]> {
+  const found: { collection: string; text: string }[] = [];
+  for (const collection of context.migration.collections.keys()) {
+    const rows = await context.stores.target.setup.countUpTo(collection, LEFTOVERS_MAX);
+    const text = `${collection} ${rows >= LEFTOVERS_MAX ? 'at least ' : ''}${rows}`;
+    if (rows > 0) found.push({ collection, text });
+  }
+  return found;
+}
+
+async function installTarget(
+  context: MigrationContext,
+  state: MigrationState,
+  options: StartOptions,
+  leftovers: readonly string[],
+): Promise<void> {
+  const { setup } = context.stores.target;
+  await setup.install('follower', state.epoch);
+  await expectRole(context, 'target', ['follower'], state.epoch);
+  for (const collection of context.migration.collections.keys()) {
+    // Without rows there is nothing to consent to, but fences of an earlier generation would keep the backfill out.
+    const empty = state.generation > 1 && !leftovers.includes(collection);
+    if (options.truncateTarget || empty) await setup.truncate(collection);
+  }
+}
+
+/** Our objects and the outbox triggers, under an idle guard. */
+async function installSource(context: MigrationContext, state: MigrationState): Promise<void> {
+  const { setup } = context.stores.source;
+  await setup.install('authority', state.epoch);
+  await expectRole(context, 'source', ['authority', 'idle'], state.epoch);
+  await changeRole(context, 'source', 'authority', 'idle', state.epoch, GUARD_MS);
+  for (const collection of context.migration.collections.values()) {
+    if (collection.capture === 'outbox') await setup.installCapture(collection.name);
+  }
+}
+
+async function expectRole(
+  context: MigrationContext,
+  side: Side,
+  roles: readonly GuardRole[],
+  epoch: number,
+): Promise<void> {
+  const row = await context.stores[side].guard.read();
+  if (roles.some((role) => sameRole(row, { role, epoch, attempt: null }))) return;
+  throw new ChangeoverError(
+    'LEFTOVERS_FOUND',
+    `The ${side} carries the guard of another attempt (${describeGuard(row)}; expected ${roles.join(' or ')}/${epoch}): abort removes it.`,
+    { data: { side, role: row.role, epoch: row.epoch } },
+  );
+}
+
+/** Counts and mismatches of an earlier generation prove nothing about this one. */
+async function forgetEarlierEvidence(context: MigrationContext): Promise<void> {
+  const { control, migration } = context;
+  await control.evidence.clear(migration.name);
+  for (const status of ['suspect', 'open'] as const) {
+    for (;;) {
+      const page = await control.mismatches.list(migration.name, {
+        status,
+        limit: MISMATCHES_PAGE,
+      });
+      if (page.length === 0) break;
+      await control.mismatches.drop(migration.name, page);
+    }
+  }
+}
+
+async function leaveOff(
+  context: MigrationContext,
+  state: MigrationState,
+  options: StartOptions,
+): Promise<MigrationState> {
+  const shadow = options.shadow === true;
+  const detail = {
+    truncated: options.truncateTarget === true,
+    reconcile: options.reconcile === true,
+  };
+  const { actor, reason } = options;
+  const enter = (): Promise<MigrationState> =>
+    applyEvent(context, { type: 'start', shadow }, { actor, reason, detail }, state.version);
+  // A rehearsal journals nothing, so unjournalled writes go on.
+  return shadow ? enter() : journalledFrom(context, state, enter);
+}
+
+/**
+ * Stops unjournalled writes, then publishes a phase in which everybody journals. When the publication fails the guard goes back,
+ * unless it succeeded after all.
+ */
+export async function journalledFrom(
+  context: MigrationContext,
+  before: MigrationState,
+  publish: () => Promise<MigrationState>,
+): Promise<MigrationState> {
+  const { epoch } = before;
+  await changeRole(context, 'source', 'idle', 'authority', epoch, GUARD_MS);
+  try {
+    return await publish();
+  } catch (error) {
+    const now = await context.control.load(context.migration.name).catch(() => null);
+    if (now !== null && now.phase === before.phase && now.epoch === epoch)
+      await changeRole(context, 'source', 'authority', 'idle', epoch, GUARD_MS).catch(() => {});
+    throw error;
+  }
+}

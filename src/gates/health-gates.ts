@@ -1,0 +1,111 @@
+import { authorityOf } from '../migration/index.ts';
+import { fail, pass, unknown } from './answers.ts';
+import { followingBegan } from './following-began.ts';
+import type { Gate } from './gate.ts';
+import { comparisonsNeeded, parityLowerBound, percentText, provesParity } from './parity-bound.ts';
+
+/** No change of the authority waits for a person. */
+export const noDeadLetters: Gate = {
+  name: 'dead-letters',
+  question: 'Are there no dead letters?',
+  overridable: true,
+  async evaluate({ context, state }) {
+    const side = authorityOf(state.phase);
+    const { dead } = await context.stores[side].queue.depth();
+    return dead === 0
+      ? pass(`No dead letters in the queue of the ${side}.`, { dead })
+      : fail(
+          `${dead} dead letters wait in the queue of the ${side}: dlq list, then redrive or discard.`,
+          { dead },
+        );
+  },
+};
+
+/** At the write switch a redrive would re-read the wrong store, so this one is not negotiable. */
+export const noDeadLettersAtSwitch: Gate = { ...noDeadLetters, overridable: false };
+
+/** The follower is close behind. */
+export const queueLag: Gate = {
+  name: 'queue-lag',
+  question: 'Is the follower close behind?',
+  overridable: true,
+  async evaluate({ context, state, profile }) {
+    const side = authorityOf(state.phase);
+    const { waiting, oldestMs } = await context.stores[side].queue.depth();
+    const seen = `${waiting} changes wait in the queue of the ${side}, the oldest for ${Math.round(oldestMs)} ms`;
+    const limits = `at most ${profile.queueWaitingMax} and ${profile.queueOldestMsMax} ms`;
+    const close = waiting <= profile.queueWaitingMax && oldestMs <= profile.queueOldestMsMax;
+    return close
+      ? pass(`${seen}.`, { waiting, oldestMs })
+      : fail(`${seen}; ${limits}.`, { waiting, oldestMs });
+  },
+};
+
+/** No confirmed mismatch is open, and none waits for its recheck. */
+export const noMismatches: Gate = {
+  name: 'unexplained-mismatches',
+  question: 'Is every difference repaired or explained?',
+  overridable: true,
+  async evaluate({ context }) {
+    const { name } = context.migration;
+    const [open, suspects] = await Promise.all([
+      context.control.mismatches.count(name, 'open'),
+      context.control.mismatches.count(name, 'suspect'),
+    ]);
+    if (open > 0) return fail(`${open} mismatches are open: diff, repair.`, { open, suspects });
+    if (suspects > 0)
+      return unknown(`${suspects} keys in doubt wait for their recheck.`, { open, suspects });
+    return pass('No mismatch is open or in doubt.', { open, suspects });
+  },
+};
+
+/** The shadow reads prove the share of equal answers that the profile demands. */
+export const shadowReadParity: Gate = {
+  name: 'shadow-read-parity',
+  question: 'Do shadow reads prove that both stores answer alike?',
+  overridable: true,
+  async evaluate({ context, state, profile }) {
+    const began = await followingBegan(context, state);
+    if (began === null)
+      return unknown('The audit does not tell since when the follower has had every change.');
+    const nowMs = context.runtime.clock.now();
+    const from = Math.max(nowMs - profile.windowMinutes * 60_000, began.atMs);
+    const rows = await context.control.evidence.since(
+      context.migration.name,
+      Math.floor(from / 60_000),
+    );
+    const sum = { matched: 0, confirmed: 0, shed: 0, timedOut: 0, failed: 0 };
+    for (const row of rows) {
+      if (row.detector !== 'shadow-read') continue;
+      sum.matched += row.matched;
+      sum.confirmed += row.confirmed;
+      sum.shed += row.shed;
+      sum.timedOut += row.timedOut;
+      sum.failed += row.failed;
+    }
+    const comparisons = sum.matched + sum.confirmed;
+    const { parity, confidence } = profile;
+    const needed = comparisonsNeeded(sum.confirmed, parity, confidence);
+    const bound = parityLowerBound(comparisons, sum.confirmed, confidence);
+    const evidence = {
+      ...sum,
+      comparisons,
+      bound,
+      parity,
+      confidence,
+      needed,
+      profile: profile.name,
+    };
+    const seen = `${comparisons} comparisons with ${sum.confirmed} mismatches prove ${percentText(bound)}`;
+    const demanded = `${percentText(parity)} at ${percentText(confidence)} (${profile.name})`;
+    if (comparisons === 0)
+      return unknown(`No shadow read was compared yet; ${needed} prove ${demanded}.`, evidence);
+    if (provesParity(comparisons, sum.confirmed, parity, confidence))
+      return pass(`${seen}; demanded: ${demanded}.`, evidence);
+    const message = `${seen}; demanded: ${demanded}, which takes ${needed} comparisons.`;
+    // Too little seen is not a failure, it is not yet an answer.
+    return sum.confirmed > comparisons * (1 - parity)
+      ? fail(message, evidence)
+      : unknown(message, evidence);
+  },
+};
