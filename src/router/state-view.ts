@@ -112,6 +112,8 @@ class FollowingView implements StateView {
 
   /** The first heartbeat: the fleet knows this instance before it routes anything. A lost control store is no obstacle. */
   async register(): Promise<void> {
+    // Whoever counts or logs learns where it begins, not only what changes.
+    this.#context.events.emit({ type: 'state', state: this.#state });
     await this.#tell();
   }
 
