@@ -28,8 +28,8 @@ export const seriesMax = 2_000;
 type Node<C> = Map<string, Node<C> | C>;
 
 /**
- * The series of one metric, found by their label values. Kept by us and handed to prom-client at the scrape: its own `inc(labels)` and
- * `observe(labels)` hash an object of labels with every call, 350 ns and 500 ns (Node 20), beside 20 ns and 35 ns here. A write touches three of them.
+ * The series of one metric, found by their label values. Kept by us and handed to prom-client at the scrape: its own counters and
+ * histograms hash the labels with every call, for children as well: 270 to 350 ns each (Node 20), beside 17 to 23 ns here. A write touches three.
  */
 export class MetricFamily<C> {
   readonly entry: MetricEntry;
