@@ -1,0 +1,147 @@
+import { dispositionOf } from '../errors/index.ts';
+import { encodeKey, type Key } from '../record/index.ts';
+import type { KeyRange, StoredRecord } from '../store/index.ts';
+import type { Pair } from './comparator.ts';
+import { pause, stopReason, type VerifyScope } from './verify-scope.ts';
+
+/** A page of the authority and the range of keys that it stands for, up to the end of the scope on the last page. */
+interface AuthorityPage {
+  readonly rows: readonly StoredRecord[];
+  readonly range: KeyRange;
+  readonly last: boolean;
+}
+
+const GIVE_UP_MS = 60_000;
+const RETRY_MS = 500;
+
+/** `work`, again while its failures may pass (a minute) and the work goes on. */
+export async function persistently<T>(scope: VerifyScope, work: () => Promise<T>): Promise<T> {
+  const { clock } = scope.context.runtime;
+  const begun = clock.monotonic();
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const passing = dispositionOf(error) === 'retry' && clock.monotonic() - begun < GIVE_UP_MS;
+      if (!passing || stopReason(scope) !== null) throw error;
+      await pause(scope, RETRY_MS);
+    }
+  }
+}
+
+/**
+ * Pairs of both stores by ranges of keys, in the authority's key order: each authority page with everything that the follower holds in the
+ * same range; the last range has no end but the scope's, so records beyond the authority's last key are found, too. Memory is bounded by two pages. If the
+ * two stores order keys differently a pair may come apart into a missing and an extra one; their recheck by key joins it again, and
+ * every key of either side is still met at least once.
+ */
+export async function* pairsByRange(
+  scope: VerifyScope,
+  range: KeyRange,
+  batchRows: number,
+): AsyncGenerator<readonly Pair[], void, void> {
+  const read = (after: Key | null): Promise<AuthorityPage> =>
+    persistently(scope, () => readPage(scope, { after, until: range.until }, batchRows));
+  // The next authority page is read while the follower's is compared; a failure is kept until it is asked for.
+  const ahead = (after: Key | null): (() => Promise<AuthorityPage>) => {
+    const settled = read(after).then(
+      (page) => () => Promise.resolve(page),
+      (error: unknown) => () => Promise.reject(error),
+    );
+    return async () => (await settled)();
+  };
+  let next: (() => Promise<AuthorityPage>) | null = ahead(range.after);
+  while (next) {
+    const page: AuthorityPage = await next();
+    next = page.last ? null : ahead(page.range.until);
+    yield* pairsOfPage(scope, page, batchRows);
+  }
+}
+
+async function readPage(
+  scope: VerifyScope,
+  range: KeyRange,
+  batchRows: number,
+): Promise<AuthorityPage> {
+  const rows = await scope.authority.records.scan(scope.collection.name, range, batchRows);
+  const lastKey = rows.at(-1)?.key;
+  if (rows.length < batchRows || lastKey === undefined) return { rows, range, last: true };
+  return { rows, range: { after: range.after, until: lastKey }, last: false };
+}
+
+/** The follower's range may hold far more than the page (extras): it is read in pages as well. */
+async function* pairsOfPage(
+  scope: VerifyScope,
+  page: AuthorityPage,
+  batchRows: number,
+): AsyncGenerator<readonly Pair[], void, void> {
+  const expected = new Map(page.rows.map((row) => [idOf(row.key), row]));
+  let after = page.range.after;
+  for (;;) {
+    const range = { after, until: page.range.until };
+    const limit = batchRows + 1;
+    const rows = await persistently(scope, () =>
+      scope.follower.records.scan(scope.collection.name, range, limit),
+    );
+    const pairs: Pair[] = rows.map(({ key, record }) => {
+      const id = idOf(key);
+      const authority = expected.get(id)?.record ?? null;
+      expected.delete(id);
+      return { key, authority, follower: record };
+    });
+    const last = rows.at(-1)?.key;
+    const exhausted = rows.length < limit || last === undefined;
+    if (exhausted)
+      for (const { key, record } of expected.values())
+        pairs.push({ key, authority: record, follower: null });
+    if (pairs.length > 0) yield pairs;
+    if (exhausted) return;
+    after = last;
+  }
+}
+
+const idOf = (key: Key): string => (key.length === 1 ? (key[0] as string) : encodeKey(key));
+
+/** Pairs of the given keys. */
+export async function* pairsByKey(
+  scope: VerifyScope,
+  keys: readonly Key[],
+  batchRows: number,
+): AsyncGenerator<readonly Pair[], void, void> {
+  const { name } = scope.collection;
+  for (let from = 0; from < keys.length; from += batchRows) {
+    const batch = keys.slice(from, from + batchRows);
+    const [authority, follower] = await persistently(scope, async () => [
+      await scope.authority.records.read(name, batch),
+      await scope.follower.records.read(name, batch),
+    ]);
+    yield batch.map((key, index) => ({
+      key,
+      authority: authority?.[index]?.record ?? null,
+      follower: follower?.[index]?.record ?? null,
+    }));
+  }
+}
+
+/** About `share` of the collection, by pages of `batchRows` records that chance picks. */
+export async function* pairsBySample(
+  scope: VerifyScope,
+  share: number,
+  batchRows: number,
+): AsyncGenerator<readonly Pair[], void, void> {
+  const { random } = scope.context.runtime;
+  let after: Key | null = null;
+  for (;;) {
+    const from: Key | null = after;
+    const until: Key | null = await persistently(scope, () =>
+      scope.authority.records.boundary(
+        scope.collection.name,
+        { after: from, until: null },
+        batchRows,
+      ),
+    );
+    if (random.next() < share) yield* pairsByRange(scope, { after: from, until }, batchRows);
+    if (until === null) return;
+    after = until;
+  }
+}
