@@ -27,7 +27,7 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.oid = pg_catalog.to_regclass($1)`;
 
 // A domain's values are cast to its base type first; the assignment then checks the domain. format_type(oid, -1) gives "bpchar" and
-// "bit" where format_type(oid, NULL) would give character(1) and bit(1).
+// "bit" where format_type(oid, NULL) would give character(1) and bit(1). Other people's types are qualified: our functions have a search_path of their own.
 const COLUMNS = `
 WITH RECURSIVE base(column_number, type) AS (
   SELECT attnum, atttypid FROM pg_catalog.pg_attribute
@@ -35,7 +35,9 @@ WITH RECURSIVE base(column_number, type) AS (
   UNION ALL
   SELECT column_number, typbasetype FROM base JOIN pg_catalog.pg_type t ON t.oid = type WHERE t.typtype = 'd'
 )
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(t.oid, -1),
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+  CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN pg_catalog.format_type(t.oid, -1)
+    ELSE pg_catalog.format('%I.%I', (SELECT nspname FROM pg_catalog.pg_namespace WHERE oid = t.typnamespace), t.typname) END,
   a.attnotnull OR EXISTS (
     SELECT 1 FROM base b JOIN pg_catalog.pg_type d ON d.oid = b.type WHERE b.column_number = a.attnum AND d.typnotnull),
   a.atthasdef, a.attidentity, a.attgenerated <> '', a.attcollation <> 0,

@@ -22,12 +22,14 @@ export interface QueryOptions {
   readonly signal?: AbortSignal;
   /** Begins messages of errors, e.g. `read of "orders"`. */
   readonly what?: string;
+  /** All statements of the flight see one snapshot, and write nothing. */
+  readonly oneSnapshot?: boolean;
 }
 
 export interface TransactionOptions {
   /** Deadline of the whole transaction from the wait for a connection to the answer of COMMIT. */
   readonly timeoutMs: number;
-  /** Session mark (`changeover.mark`), e.g. `door:7`: what triggers of ours recognise us by. */
+  /** Session mark (`changeover.mark`), e.g. `door:7`: what triggers of ours recognise us by. `changeover.owner` names the schema with it. */
   readonly mark?: string;
   /** Always roll back in the end, also after success (phase `shadow-write`). */
   readonly discard?: boolean;
@@ -76,14 +78,22 @@ export interface PostgresSession {
   close(graceMs?: number): Promise<void>;
 }
 
-/** Opens lazily: the first statement connects. CONFIG_INVALID for options that can never work. */
-export function openPostgresSession(options: PostgresOptions, runtime: Runtime): PostgresSession {
+/**
+ * Opens lazily: the first statement connects. CONFIG_INVALID for options that can never work.
+ *
+ * @param owner our schema's name, set beside each mark: what one migration writes must stay visible to the triggers of another
+ */
+export function openPostgresSession(
+  options: PostgresOptions,
+  runtime: Runtime,
+  owner = '',
+): PostgresSession {
   const connections = openConnections(options, runtime);
   const defaultMs = options.statementTimeoutMs ?? 30_000;
   const begin = async (wanted: TransactionOptions): Promise<OpenTransaction> => {
     const endsAt = runtime.clock.monotonic() + wanted.timeoutMs;
     const connection = await connections.acquire(wanted.timeoutMs);
-    return openTransaction(connection, wanted, endsAt, runtime, connections.pooler);
+    return openTransaction(connection, wanted, endsAt, runtime, connections.pooler, owner);
   };
   const run = (statements: readonly Statement[], wanted: QueryOptions = {}) =>
     runOnce(connections, runtime, statements, wanted, defaultMs);
@@ -130,22 +140,30 @@ async function runOnce(
       ? { statement_timeout: wholeMs(timeoutMs) }
       : {}),
   };
-  const prefix = Object.keys(settings).length > 0 ? [settingsStatement(settings, true)] : [];
+  const [first = [], last = []] = options.oneSnapshot ? SNAPSHOT : [];
+  const local = Object.keys(settings).length > 0 ? [settingsStatement(settings, true)] : [];
+  const prefix = [...first, ...local];
   const leftMs = endsAt - runtime.clock.monotonic();
-  const flight = flyUntil(connection, [...prefix, ...statements], leftMs, runtime, what);
+  const flight = flyUntil(connection, [...prefix, ...statements, ...last], leftMs, runtime, what);
   const settled = flight.then(
     (results) => {
       connection.release();
-      return results.slice(prefix.length);
+      return results.slice(prefix.length, prefix.length + statements.length);
     },
-    (error: unknown) => {
+    async (error: unknown) => {
       if (breaksConnection(error)) connection.destroy();
+      else if (options.oneSnapshot) await sendRollback(connection, runtime);
       else connection.release();
       throw toChangeoverError(error, what);
     },
   );
   return signal ? untilAborted(settled, signal) : settled;
 }
+
+const SNAPSHOT: readonly (readonly Statement[])[] = [
+  [{ text: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' }],
+  [{ text: 'COMMIT' }],
+];
 
 /** The caller leaves; the work goes on and its outcome is dropped. */
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -190,6 +208,7 @@ function openTransaction(
   endsAt: number,
   runtime: Runtime,
   pooler: boolean,
+  owner: string,
 ): OpenTransaction {
   const { what = 'transaction' } = options;
   let state: 'fresh' | 'begun' | 'failed' | 'ended' = 'fresh';
@@ -214,7 +233,7 @@ function openTransaction(
   };
   const run = async (statements: readonly Statement[]): Promise<readonly SqlResult[]> => {
     refuse();
-    const prefix = state === 'fresh' ? opening(options, leftMs(), pooler) : [];
+    const prefix = state === 'fresh' ? opening(options, leftMs(), pooler, owner) : [];
     state = 'begun';
     try {
       const all = [...prefix, ...statements];
@@ -258,13 +277,16 @@ function opening(
   options: TransactionOptions,
   leftMs: number,
   pooler: boolean,
+  owner: string,
 ): readonly Statement[] {
   const settings = {
     ...(pooler ? EXACT_SETTINGS : {}),
     statement_timeout: wholeMs(leftMs),
     // Should this process stop in the middle, the server gives the locks up by itself.
     idle_in_transaction_session_timeout: wholeMs(leftMs + 1_000),
-    ...(options.mark === undefined ? {} : { 'changeover.mark': options.mark }),
+    ...(options.mark === undefined
+      ? {}
+      : { 'changeover.mark': options.mark, 'changeover.owner': owner }),
   };
   const isolation = options.isolation ?? 'read committed';
   return [{ text: `BEGIN ISOLATION LEVEL ${isolation}` }, settingsStatement(settings, true)];
