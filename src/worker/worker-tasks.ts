@@ -1,7 +1,9 @@
 import { runBackfill } from '../backfill/index.ts';
 import { drainOnce } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
+import { resumeCutover } from '../cutover/index.ts';
 import { authorityOf, type MigrationState, routingTable } from '../migration/index.ts';
+import { recheckSuspects } from '../verify/index.ts';
 import type { WorkerOptions } from './worker-options.ts';
 
 /** One kind of background work, in turns. */
@@ -23,6 +25,8 @@ export function workerTasks(
     drainTask(context, options),
     measureTask(context, options),
     backfillTask(context, options),
+    recheckTask(context, options),
+    resumeTask(context, options),
   ];
 }
 
@@ -79,6 +83,35 @@ function backfillTask(context: MigrationContext, options: WorkerOptions): Worker
           );
         return result.outcome === 'finished' ? 'busy' : 'idle';
       }
+      return 'idle';
+    },
+  };
+}
+
+/** Shadow reads leave suspects in the ledger; here it is decided whether they are mismatches. */
+function recheckTask(context: MigrationContext, options: WorkerOptions): WorkerTask {
+  return {
+    name: 'recheck',
+    idleMs: options.recheckMs,
+    holdable: true,
+    async turn(currentState, signal) {
+      const { phase, cutover } = currentState();
+      if (routingTable[phase].follow !== 'apply' || cutover !== null) return 'idle';
+      await recheckSuspects(context, { currentState }, signal);
+      return 'idle';
+    },
+  };
+}
+
+/** Undoes a change of authority whose coordinator is gone: until somebody does, held writes are refused at their deadline. */
+function resumeTask(context: MigrationContext, options: WorkerOptions): WorkerTask {
+  return {
+    name: 'resume-cutover',
+    idleMs: options.measureMs,
+    holdable: false,
+    async turn(current) {
+      const { phase } = current();
+      if (phase !== 'off' && phase !== 'retired') await resumeCutover(context);
       return 'idle';
     },
   };
