@@ -8,7 +8,12 @@ import { createRouter } from '../router/index.ts';
 import { seededRandom } from '../runtime/index.ts';
 import { openShopMigration } from './demo-migration.ts';
 import { monotonicMs, openLedger, readLedger } from './ledger.ts';
-import type { ShopApplicationOptions, ShopCommand, ShopMessage } from './shop-messages.ts';
+import {
+  applicationLabel,
+  type ShopApplicationOptions,
+  type ShopCommand,
+  type ShopMessage,
+} from './shop-messages.ts';
 import { isShared, ShopWorkload } from './shop-workload.ts';
 
 const ratesEveryMs = 200;
@@ -37,12 +42,11 @@ ledger.append({ t: 'start', pid: process.pid, at: monotonicMs() });
 
 const random = seededRandom(options.seed * 1_000 + options.process * 100 + options.incarnation);
 const opened = await openShopMigration(options);
-const { context } = opened;
 
 const inFlight = new AsyncLocalStorage<InFlight>();
 let killArmed = false;
-const router = await createRouter(context, {
-  label: `shop application ${options.process + 1}`,
+const router = await createRouter(opened, {
+  label: applicationLabel(options.process, process.pid),
   leaseMs: 3_000,
   graceMs: 2_000,
   hooks: {
@@ -57,12 +61,25 @@ const router = await createRouter(context, {
   },
 });
 
-let counts = { writes: 0, reads: 0, targetReads: 0, failed: 0, writeMsMax: 0 };
+const noCounts = {
+  writes: 0,
+  reads: 0,
+  targetReads: 0,
+  failed: 0,
+  writeMsMax: 0,
+  shadowMatched: 0,
+  shadowSuspect: 0,
+};
+let counts = { ...noCounts };
 let lastTargetReadAt: number | null = null;
-context.events.subscribe((event) => {
+opened.events.subscribe((event) => {
   if (event.type === 'read' && event.servedBy === 'target') {
     lastTargetReadAt = monotonicMs();
     counts.targetReads++;
+  }
+  if (event.type === 'shadow-read') {
+    if (event.outcome === 'matched') counts.shadowMatched++;
+    if (event.outcome === 'suspect') counts.shadowSuspect++;
   }
   if (event.type !== 'state') return;
   const { version, phase, dialBasisPoints } = event.state;
@@ -147,7 +164,8 @@ async function readSharedToken(id: string, op: string, token: string): Promise<v
 process.on('message', (command: ShopCommand) => {
   switch (command.type) {
     case 'pause':
-      return void pause(command.name);
+      void pause(command.name);
+      return;
     case 'resume':
       paused = false;
       return;
@@ -155,11 +173,14 @@ process.on('message', (command: ShopCommand) => {
       killArmed = true;
       return;
     case 'token':
-      return void readSharedToken(command.id, command.op, command.token);
+      void readSharedToken(command.id, command.op, command.token);
+      return;
     case 'report-reads':
-      return send({ type: 'reads', lastTargetReadAt });
+      send({ type: 'reads', lastTargetReadAt });
+      return;
     case 'stop':
-      return void stop();
+      void stop();
+      return;
   }
 });
 
@@ -167,7 +188,7 @@ let lastRatesAt = monotonicMs();
 setInterval(() => {
   const now = monotonicMs();
   send({ type: 'rates', ...counts, overMs: now - lastRatesAt });
-  counts = { writes: 0, reads: 0, targetReads: 0, failed: 0, writeMsMax: 0 };
+  counts = { ...noCounts };
   lastRatesAt = now;
 }, ratesEveryMs).unref();
 

@@ -20,6 +20,11 @@ export interface ShopApplicationOptions {
   readonly thinkMs: number;
 }
 
+/** The name of an application process in the fleet. */
+export function applicationLabel(process: number, pid: number | undefined): string {
+  return `shop application ${process + 1} (pid ${pid})`;
+}
+
 /** Story → application process. */
 export type ShopCommand =
   /** Finish what is in flight, write a `quiet` line of that name, then wait. */
@@ -54,6 +59,8 @@ export type ShopMessage =
       readonly targetReads: number;
       readonly failed: number;
       readonly writeMsMax: number;
+      readonly shadowMatched: number;
+      readonly shadowSuspect: number;
       readonly overMs: number;
     }
   | {

@@ -1,0 +1,245 @@
+/** The first half of the story: from `off` to a target that is known to be equal. */
+import pg from 'pg';
+import { digestOfCustomer } from './canonical-customer.ts';
+import { historyOf } from './judge.ts';
+import { type LedgerLine, monotonicMs } from './ledger.ts';
+import { applicationLabel } from './shop-messages.ts';
+import { readCustomer } from './store-snapshot.ts';
+import { act, advanceWhenReady, allFollow } from './story-advance.ts';
+import { type StoryWorld, until } from './story-world.ts';
+import { count, duration } from './terminal-style.ts';
+
+/** Looks at both stores; nothing has been changed yet. */
+export async function check(world: StoryWorld): Promise<void> {
+  const { context, view, say } = world;
+  view.set({ activity: 'check: may this migration begin?' });
+  const findings = [
+    ...(await context.stores.source.setup.inspect('authority')),
+    ...(await context.stores.target.setup.inspect('follower')),
+  ];
+  for (const { verdict, id, message } of findings) {
+    if (verdict === 'warn') say('warn', 'check', `${id}: ${message}`);
+  }
+  const bad = findings.filter(({ verdict }) => verdict === 'fail' || verdict === 'unknown');
+  if (bad.length > 0) {
+    throw new Error(`check: ${bad.map(({ id, message }) => `${id}: ${message}`).join('; ')}`);
+  }
+  say('good', 'check', `${findings.length} findings about both stores, none forbids the migration`);
+}
+
+/** Both application processes begin to work, while the migration is still off. */
+export async function openTheShop(world: StoryWorld): Promise<void> {
+  const { applications, view, say } = world;
+  view.set({ activity: 'the shop is open' });
+  await Promise.all(applications.map((shop) => shop.start()));
+  say(
+    'begin',
+    'application',
+    `two processes serve customers (pid ${applications.map(({ pid }) => pid).join(', ')}); each keeps a ledger of its own`,
+  );
+  await world.stay(2_000);
+}
+
+export async function dualWrite(world: StoryWorld): Promise<void> {
+  const { controller, view, say } = world;
+  view.set({ activity: 'dual-write: both stores get every new write' });
+  const state = await controller.start(act('the demo begins'));
+  await allFollow(world, state.version);
+  say(
+    'begin',
+    'dual-write',
+    'every write now goes to the legacy shop and, through the door, to the new one',
+  );
+  await world.stay(3_000);
+}
+
+/** Copies what was there before; has to give way once, because the source is really slow for a while. */
+export async function backfill(world: StoryWorld): Promise<void> {
+  const { context, view, say, facts } = world;
+  view.set({ activity: 'backfill: what was there before is copied' });
+  const begun = monotonicMs();
+  let rowsRead = 0;
+  let finished = false;
+  let throttled = false;
+  const unsubscribe = context.events.subscribe((event) => {
+    if (event.type === 'backfill') {
+      rowsRead = event.rowsRead;
+      finished = event.finished;
+    }
+    if (event.type === 'throttle' && event.reason?.startsWith('source latency')) throttled = true;
+  });
+  try {
+    await advanceWhenReady(world, 'backfill');
+    say(
+      'begin',
+      'backfill',
+      `${count(world.before.size)} customers, in chunks, while writes go on`,
+    );
+    const quarter = world.before.size / 4;
+    await until(world, 'a quarter of the backfill', 120_000, () => rowsRead > quarter || finished);
+    say('warn', 'report', 'somebody runs a heavy report on the legacy database');
+    await slowDownSource(world, () => throttled || finished);
+    await until(world, 'the end of the backfill', 120_000, () => finished);
+  } finally {
+    unsubscribe();
+  }
+  facts.throttledByLatency = throttled;
+  view.set({ throttle: null });
+  say('good', 'backfill', `${count(rowsRead)} rows in ${duration(monotonicMs() - begun)}`);
+}
+
+const reportsFirst = 6;
+const reportsMore = 6;
+const reportsMax = 48;
+
+/** Real load on the source's processors, more and more of it until the throttle has seen it (or 15 s have passed). */
+async function slowDownSource(world: StoryWorld, seen: () => boolean): Promise<void> {
+  const clients: pg.Client[] = [];
+  const add = async (number: number): Promise<void> => {
+    for (let index = 0; index < number && clients.length < reportsMax; index++) {
+      const client = new pg.Client({
+        connectionString: world.servers.sourceUrl,
+        application_name: 'heavy report',
+      });
+      client.on('error', () => {});
+      clients.push(client);
+      await client.connect();
+      // Never finishes by itself; ended below with its connection.
+      client
+        .query(
+          'SELECT count(DISTINCT md5(a.note || b::text)) FROM customers a, generate_series(1, 10000) b',
+        )
+        .catch(() => {});
+    }
+  };
+  try {
+    await add(reportsFirst);
+    const deadline = monotonicMs() + 15_000;
+    while (!seen() && monotonicMs() < deadline) {
+      await world.stay(400);
+      if (!seen()) await add(reportsMore);
+    }
+    if (seen()) await world.stay(1_500);
+  } finally {
+    await endReports(world.servers.sourceUrl);
+    await Promise.all(clients.map((client) => client.end().catch(() => {})));
+  }
+}
+
+async function endReports(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'heavy report'",
+    );
+  } finally {
+    await client.end();
+  }
+}
+
+/** The target's server is stopped for some seconds. Nothing may fail for the application. */
+export async function outage(world: StoryWorld): Promise<void> {
+  const { context, servers, view, say, facts } = world;
+  view.set({ activity: 'outage: the target is down', progress: null, targetUp: false });
+  view.resetQueuePeak();
+  const begun = monotonicMs();
+  await servers.modern.kill();
+  say('warn', 'outage', 'the server of the target is killed; the shop stays open');
+  await world.stay(4_000);
+  await servers.modern.start();
+  const up = monotonicMs();
+  view.set({ targetUp: true, activity: 'outage: the queue drains' });
+  say(
+    'info',
+    'outage',
+    `the target is back after ${duration(up - begun)}; ${count(view.queuePeak)} changes wait`,
+  );
+  const { queue } = context.stores.source;
+  // Writes go on, so a few are always under way; what matters is that nothing old is left.
+  await until(world, 'an empty queue', 60_000, async () => {
+    const { waiting, oldestMs } = await queue.depth();
+    return waiting === 0 || oldestMs < 500;
+  });
+  const drainedMs = monotonicMs() - up;
+  const { writes, failedReads } = historyOf(
+    world
+      .ledgers()
+      .map((lines) => lines.filter(({ at }) => at >= begun))
+      .map(withIntentsOnly),
+  );
+  const outcomes = [...writes.values()];
+  const acknowledged = outcomes.filter(({ outcome }) => outcome === 'acknowledged').length;
+  const failed =
+    failedReads +
+    outcomes.filter(({ outcome }) => outcome === 'rejected' || outcome === 'unknown').length;
+  facts.outage = {
+    downMs: Math.round(up - begun),
+    acknowledged,
+    failed,
+    queuePeak: view.queuePeak,
+    drainedMs: Math.round(drainedMs),
+  };
+  say(
+    failed === 0 ? 'good' : 'bad',
+    'outage',
+    `${count(acknowledged)} writes acknowledged meanwhile, ${failed} failed; the queue reached ${count(view.queuePeak)} and was empty ${duration(drainedMs)} later`,
+  );
+  await world.stay(1_000);
+}
+
+/** Lines whose write was announced in the same lines; others belong to an earlier chapter. */
+function withIntentsOnly(lines: readonly LedgerLine[]): readonly LedgerLine[] {
+  const announced = new Set<string>();
+  return lines.filter((line) => {
+    if (line.t === 'intent') announced.add(line.op);
+    return !('op' in line) || announced.has(line.op);
+  });
+}
+
+/** One application process dies between its two writes. The worker has to bring the target what is missing. */
+export async function killBetweenTwoWrites(world: StoryWorld): Promise<void> {
+  const { applications, controller, context, servers, view, say, facts } = world;
+  const shop = applications[1];
+  if (!shop) throw new Error('there is no second application');
+  view.set({ activity: 'kill -9 between two writes' });
+  const { pid } = shop;
+  await shop.killBetweenTwoWrites();
+  const died = monotonicMs();
+  const lines = world.ledgers()[1] ?? [];
+  const last = lines.findLast((line) => line.t === 'authority');
+  const intent = lines.findLast((line) => line.t === 'intent' && line.op === last?.op);
+  if (!last || intent?.t !== 'intent') throw new Error('the killed process left no last words');
+  const wanted = intent.after && digestOfCustomer(intent.after);
+  const held = async (): Promise<string | null> => {
+    const row = await readCustomer(servers.targetUrl, 'target', intent.id);
+    return row && digestOfCustomer(row);
+  };
+  const missing = (await held()) !== wanted;
+  say(
+    'warn',
+    'kill -9',
+    `application 2 (pid ${pid}) died after it had written customer ${intent.id} to the source, before the target${missing ? '; the target does not have it' : ''}`,
+  );
+  // The operator knows that it is dead: nobody has to wait for its acknowledgements.
+  const dead = (await context.control.fleet.list(context.migration.name)).instances.find(
+    ({ label }) => label === applicationLabel(1, pid),
+  );
+  if (dead) await controller.attestGone(dead.id, act('killed by the demo'));
+  const restarted = shop.start();
+  await until(
+    world,
+    'the healing of the killed write',
+    30_000,
+    async () => (await held()) === wanted,
+  );
+  facts.healedAfterMs = monotonicMs() - died;
+  facts.healedAfterKill = missing;
+  await restarted;
+  say(
+    missing ? 'good' : 'bad',
+    'kill -9',
+    `healed by the worker ${duration(facts.healedAfterMs)} later; the process is started again (pid ${shop.pid})`,
+  );
+  await world.stay(1_000);
+}
