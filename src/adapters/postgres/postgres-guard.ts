@@ -1,0 +1,124 @@
+import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
+import type { Guard, GuardRole, GuardState } from '../../store/index.ts';
+import type { PostgresStoreParts } from './postgres-door.ts';
+import { setGuardTriggers } from './postgres-guard-triggers.ts';
+import { raiseSequences, sequenceValues } from './postgres-sequences.ts';
+import type { PostgresTransaction, SqlResult } from './postgres-session.ts';
+
+/** Longest single wait for a lock: whoever queues behind us waits as long as we do. */
+const LOCK_WAIT_MS = 300;
+/** Upper end of the random pause between two tries, in which the others get their turn. */
+const PAUSE_MS = 150;
+/** What the statements themselves may take beyond the waiting. */
+const WORK_MS = 5_000;
+
+/** Roles in which writers that are not the door are kept out by triggers. */
+const armed: Readonly<Record<GuardRole, boolean>> = {
+  idle: false,
+  authority: false,
+  follower: true,
+  sealed: true,
+};
+
+/**
+ * The guard of a PostgreSQL store; see `store/guard.ts`. A change is one transaction: exclusive role lock (drains own writes and
+ * door), compare, triggers under table locks (drains foreign writers), swap. The installed follower's triggers are off until its first change.
+ */
+export function createPostgresGuard(parts: PostgresStoreParts): Guard {
+  return {
+    async read() {
+      const { rows } = await parts.session.query(
+        `SELECT role, epoch, attempt FROM ${parts.layout.guard}`,
+        [],
+        {
+          what: 'look at the guard',
+        },
+      );
+      return stateIn(rows);
+    },
+    change: (from, to, lockTimeoutMs) => change(parts, from, to, lockTimeoutMs),
+    raiseSequences: (atLeast) => raiseSequences(parts, atLeast),
+    sequenceValues: () => sequenceValues(parts),
+  };
+}
+
+function stateIn(rows: SqlResult['rows']): GuardState {
+  const [role, epoch, attempt] = rows[0] ?? [];
+  if (role == null) throw new ChangeoverError('BUG', 'The guard has no row.');
+  return { role: role as GuardRole, epoch: Number(epoch), attempt: attempt ?? null };
+}
+
+const same = (a: GuardState, b: GuardState): boolean =>
+  a.role === b.role && a.epoch === b.epoch && a.attempt === b.attempt;
+
+async function change(
+  parts: PostgresStoreParts,
+  from: GuardState,
+  to: GuardState,
+  lockTimeoutMs: number,
+): Promise<boolean> {
+  const { clock, random } = parts.session.runtime;
+  const endsAt = clock.monotonic() + lockTimeoutMs;
+  for (;;) {
+    const leftMs = Math.max(1, endsAt - clock.monotonic());
+    try {
+      return await changeOnce(parts, from, to, Math.min(LOCK_WAIT_MS, leftMs));
+    } catch (error) {
+      // An unknown outcome may be tried again: the exclusive lock waits for the first try's end, and `to` counts as done.
+      const passes = isChangeoverError(
+        error,
+        'STORE_CONFLICT',
+        'OUTCOME_UNKNOWN',
+        'DEADLINE_EXCEEDED',
+      );
+      if (!passes) throw error;
+      if (clock.monotonic() >= endsAt) {
+        if (isChangeoverError(error, 'OUTCOME_UNKNOWN')) throw error;
+        throw new ChangeoverError(
+          'STORE_CONFLICT',
+          `The guard could not go from ${from.role} to ${to.role} within ${lockTimeoutMs} ms: transactions that write are still open.`,
+          { cause: error, data: { lockTimeoutMs } },
+        );
+      }
+      await clock.sleep(
+        Math.min(random.next() * PAUSE_MS, Math.max(0, endsAt - clock.monotonic())),
+      );
+    }
+  }
+}
+
+function changeOnce(
+  parts: PostgresStoreParts,
+  from: GuardState,
+  to: GuardState,
+  lockWaitMs: number,
+): Promise<boolean> {
+  const { session, layout, catalog } = parts;
+  const body = async (transaction: PostgresTransaction): Promise<boolean> => {
+    const results = await transaction.run([
+      {
+        text: `SELECT pg_catalog.set_config('lock_timeout', $1, true)`,
+        values: [String(Math.ceil(lockWaitMs))],
+      },
+      { text: `SELECT pg_catalog.pg_advisory_xact_lock(${layout.roleLock})` },
+      { text: `SELECT role, epoch, attempt FROM ${layout.guard} FOR UPDATE` },
+    ]);
+    const found = stateIn(results[2]?.rows ?? []);
+    if (same(found, to)) return true;
+    if (!same(found, from)) return false;
+    await setGuardTriggers(transaction, layout, catalog, {
+      armed: armed[to.role],
+      epoch: to.epoch,
+    });
+    await transaction.query(`UPDATE ${layout.guard} SET role = $1, epoch = $2, attempt = $3`, [
+      to.role,
+      String(to.epoch),
+      to.attempt,
+    ]);
+    return true;
+  };
+  return session.transaction(body, {
+    timeoutMs: lockWaitMs + WORK_MS,
+    what: 'change of the guard',
+  });
+}
