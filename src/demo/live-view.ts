@@ -89,14 +89,16 @@ export class LiveView {
   #onEvent(event: ChangeoverEvent): void {
     switch (event.type) {
       case 'state':
-        return this.#onState(event.state);
+        this.#onState(event.state);
+        return;
       case 'queue':
         this.#queuePeak = Math.max(this.#queuePeak, event.waiting);
-        return this.set({
+        this.set({
           queueWaiting: event.waiting,
           deadLetters: event.dead,
           queueDepths: [...this.#view.queueDepths, event.waiting].slice(-ticksKept),
         });
+        return;
       case 'throttle':
         this.set({ throttle: event.reason });
         if (event.reason !== null)
@@ -104,12 +106,15 @@ export class LiveView {
         else this.#terminal.event('info', 'throttle', 'backfill goes on');
         return;
       case 'backfill':
-        return this.#onBackfill(event);
+        this.#onBackfill(event);
+        return;
       case 'verify':
-        return this.#onVerify(event);
+        this.#onVerify(event);
+        return;
       case 'breaker':
         if (event.state === 'half-open') return;
-        return this.#terminal.event('info', 'breaker', `${event.side}: ${event.state}`);
+        this.#terminal.event('info', 'breaker', `${event.side}: ${event.state}`);
+        return;
       default:
     }
   }
