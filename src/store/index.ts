@@ -19,3 +19,4 @@ export type {
   Written,
 } from './record-store.ts';
 export type { Finding, InstalledObject, StoreSetup } from './setup.ts';
+export type { ForeignKeyDescription, TableDescription } from './table-description.ts';

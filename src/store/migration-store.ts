@@ -6,6 +6,7 @@ import type { Door } from './door.ts';
 import type { Guard } from './guard.ts';
 import type { RecordStore } from './record-store.ts';
 import type { StoreSetup } from './setup.ts';
+import type { TableDescription } from './table-description.ts';
 
 /** Everything that one side of a migration offers. An adapter implements this; nothing else knows the engine. */
 export interface MigrationStore {
@@ -43,4 +44,9 @@ export interface StoreConnector {
   readonly display: string;
   /** Opens lazily: throws STORE_UNAVAILABLE only for addresses that can never work. */
   connect(context: StoreContext): Promise<MigrationStore>;
+  /**
+   * The tables of the store, over a connection of its own that is closed again: fills in keys that a configuration leaves out, and lets
+   * `changeover init` propose one. Without it every shape states its keys. STORE_UNAVAILABLE.
+   */
+  describeTables?(runtime: Runtime): Promise<readonly TableDescription[]>;
 }

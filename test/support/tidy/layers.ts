@@ -32,11 +32,13 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   telemetry: [...BASE, ...PORTS, ...ENGINES],
   testing: [...BELOW_WORKER, 'adapters'],
   worker: BELOW_WORKER,
-  index: [...BELOW_WORKER, 'worker'],
-  http: [...BELOW_WORKER, 'worker', 'index'],
+  // The one place that may load an adapter by itself: the default control store.
+  config: [...BELOW_WORKER, 'worker', 'adapters'],
+  index: [...BELOW_WORKER, 'worker', 'config'],
+  http: [...BELOW_WORKER, 'worker', 'config', 'index'],
   // The demo is loaded by its command alone: see LAZY.
-  cli: [...BELOW_WORKER, 'worker', 'http', 'index', 'adapters', 'testing', 'demo'],
-  demo: [...BELOW_WORKER, 'worker', 'http', 'index', 'adapters', 'testing', 'cli'],
+  cli: [...BELOW_WORKER, 'worker', 'config', 'http', 'index', 'adapters', 'testing', 'demo'],
+  demo: [...BELOW_WORKER, 'worker', 'config', 'http', 'index', 'adapters', 'testing', 'cli'],
 };
 
 /** Imports that are allowed only as `await import(...)`; they do not count for cycles. */

@@ -1,0 +1,110 @@
+import {
+  type BackfillOptions,
+  latencyCheck,
+  probeLatency,
+  queueAgeCheck,
+  type ThrottleCheck,
+} from '../backfill/index.ts';
+import { applierDefaults } from '../capture/index.ts';
+import type { MigrationContext } from '../control/index.ts';
+import type { CutoverLimits } from '../cutover/index.ts';
+import { defaultProfile, demoProfile, type GateProfile } from '../gates/index.ts';
+import type { RouterOptionsInput } from '../router/index.ts';
+import type { WorkerOptions } from '../worker/index.ts';
+import type { MigrationOptions } from './options.ts';
+
+/** The router's options of a configuration. `label` names the process for people. */
+export function routerOptionsOf(options: MigrationOptions, label: string): RouterOptionsInput {
+  const { reads, writes, instances } = options;
+  return {
+    label,
+    leaseMs: instances.leaseMs,
+    stateFile: instances.stateFile,
+    holdMs: writes.holdMs,
+    heldMax: writes.heldMax,
+    authorityTimeoutMs: writes.authorityTimeoutMs,
+    followerTimeoutMs: writes.followerTimeoutMs,
+    dialledReadMs: reads.dialledReadMs,
+    detachedMax: writes.detachedMax,
+    graceMs: writes.graceMs,
+    breaker: { failures: writes.breakerFailures, openMs: writes.breakerOpenMs },
+    shadow: { concurrency: reads.shadowConcurrency, deadlineMs: reads.shadowDeadlineMs },
+    tokenSecret: reads.tokenSecret,
+  };
+}
+
+/** The thresholds of the gates. A profile that was changed says so in its name. */
+export function gateProfileOf({ gates }: MigrationOptions): GateProfile {
+  const { profile, ...thresholds } = gates;
+  const base = profile === 'demo' ? demoProfile : defaultProfile;
+  const own = { ...base, ...thresholds };
+  const same = Object.entries(thresholds).every(
+    ([name, value]) => base[name as keyof GateProfile] === value,
+  );
+  return same ? own : { ...own, name: `${base.name}, adjusted` };
+}
+
+/** The deadlines of a change of authority. */
+export function cutoverLimitsOf(options: MigrationOptions): CutoverLimits {
+  return options.switch;
+}
+
+/** The backfill's options, with the throttle checks that are switched on. */
+export function backfillOptionsOf(
+  options: MigrationOptions,
+  context: MigrationContext,
+): Omit<BackfillOptions, 'currentState'> {
+  const { backfill } = options;
+  return {
+    checks: throttleChecksOf(options, context),
+    rowsPerSecondMax: backfill.rowsPerSecondMax,
+    chunkRowsMax: backfill.chunkRows,
+    chunkTargetMs: backfill.chunkTargetMs,
+    concurrency: backfill.concurrency,
+    deadRowsMin: backfill.deadRowsMin,
+    deadRatioMax: backfill.deadShareMax,
+    timeoutMs: backfill.chunkTimeoutMs,
+  };
+}
+
+/** Reasons to hold background work, as configured. */
+export function throttleChecksOf(
+  { backfill }: MigrationOptions,
+  { stores, runtime, migration }: MigrationContext,
+): readonly ThrottleCheck[] {
+  const collection = [...migration.collections.keys()][0] as string;
+  const checks: ThrottleCheck[] = [];
+  for (const side of ['source', 'target'] as const) {
+    const limitMs = backfill[side === 'source' ? 'sourceLatencyMs' : 'targetLatencyMs'];
+    if (limitMs === 0) continue;
+    const measure = probeLatency(runtime.clock, stores[side], collection);
+    checks.push(latencyCheck(`${side} latency`, measure, limitMs));
+  }
+  if (backfill.queueAgeMs > 0) {
+    checks.push(queueAgeCheck('queue age', stores.source.queue, backfill.queueAgeMs));
+  }
+  return checks;
+}
+
+/** The worker's options. */
+export function workerOptionsOf(
+  options: MigrationOptions,
+  context: MigrationContext,
+  label: string,
+): Partial<WorkerOptions> {
+  const { worker, instances, writes } = options;
+  return {
+    label,
+    leaseMs: instances.leaseMs,
+    pollMs: worker.pollMs,
+    recheckMs: worker.recheckMs,
+    applier: {
+      ...applierDefaults,
+      batch: worker.batch,
+      claimLeaseMs: worker.claimLeaseMs,
+      followerTimeoutMs: Math.max(writes.followerTimeoutMs, applierDefaults.followerTimeoutMs),
+      refusedAttemptsMax: worker.refusedAttemptsMax,
+    },
+    backfill: backfillOptionsOf(options, context),
+  };
+}

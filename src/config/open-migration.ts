@@ -1,0 +1,152 @@
+import { join } from 'node:path';
+import type { ControlConnector, ControlStore, MigrationContext } from '../control/index.ts';
+import { isChangeoverError } from '../errors/index.ts';
+import {
+  type Collection,
+  createEventHub,
+  type Migration,
+  type Shape,
+  type Side,
+} from '../migration/index.ts';
+import { type Runtime, systemRuntime } from '../runtime/index.ts';
+import type { MigrationStore } from '../store/index.ts';
+import type { CollectionDraft, DefinedMigration } from './migration-config.ts';
+import type { MigrationOptions } from './options.ts';
+import { asShape, isComplete, resolveShape } from './resolve-shape.ts';
+import { unreachableStore } from './unreachable-store.ts';
+
+export interface OpenOptions {
+  /** Default: the system's clock and chance. */
+  readonly runtime?: Runtime;
+  /** Name of this process in leases and audit. Default: a random one. */
+  readonly instance?: string;
+  /**
+   * `throw` (default): a store whose catalog is needed for a key has to answer. `tolerate`: it may be down; every call to it
+   * then fails with that error, which is enough for what needs the control store alone (rollback, status).
+   */
+  readonly unreachable?: 'throw' | 'tolerate';
+  /** Where the default control file is looked for: `.changeover/<name>.db` in it. Default: the working directory. */
+  readonly folder?: string;
+}
+
+/** A migration with its stores and control store, and what closes them. */
+export interface OpenedMigration extends MigrationContext {
+  readonly options: MigrationOptions;
+  readonly definition: DefinedMigration;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens both stores and the control store of a configuration. Stores open lazily; a store is asked at once only for keys that the
+ * configuration leaves out. Errors: CONFIG_INVALID, STORE_UNAVAILABLE.
+ */
+export async function openMigration(
+  definition: DefinedMigration,
+  options: OpenOptions = {},
+): Promise<OpenedMigration> {
+  const runtime = options.runtime ?? systemRuntime;
+  const tolerate = options.unreachable === 'tolerate';
+  const [source, target] = await Promise.all([
+    shapesOf(definition, 'source', runtime, tolerate),
+    shapesOf(definition, 'target', runtime, tolerate),
+  ]);
+  const opened: { close(): Promise<void> }[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.allSettled(opened.splice(0).map((one) => one.close()));
+  };
+  const keep = <T extends MigrationStore | ControlStore>(one: T): T => {
+    opened.push(one);
+    return one;
+  };
+  const connect = async (side: Side, { shapes, error }: SideShapes): Promise<MigrationStore> =>
+    error === null
+      ? keep(await definition[side].connect({ migration: definition.name, side, shapes, runtime }))
+      : unreachableStore(side, definition[side].engine, error.reason);
+  try {
+    const control = keep(await (await controlOf(definition, options.folder)).connect(runtime));
+    const stores = {
+      source: await connect('source', source),
+      target: await connect('target', target),
+    };
+    return {
+      definition,
+      options: definition.options,
+      migration: migrationOf(definition, source.shapes, target.shapes),
+      stores,
+      control,
+      runtime,
+      events: createEventHub(),
+      instance: options.instance ?? runtime.random.id(),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The configured control store, or the default file. The adapter is loaded only then: it brings a native library. */
+export async function controlOf(
+  definition: DefinedMigration,
+  folder: string = process.cwd(),
+): Promise<ControlConnector> {
+  if (definition.control) return definition.control;
+  const { sqlite } = await import('../adapters/sqlite/index.ts');
+  return sqlite({ file: join(folder, '.changeover', `${definition.name}.db`) });
+}
+
+interface SideShapes {
+  readonly shapes: ReadonlyMap<string, Shape>;
+  /** Set when the store had to be asked for keys and did not answer; the shapes are then without keys. */
+  readonly error: { readonly reason: unknown } | null;
+}
+
+async function shapesOf(
+  definition: DefinedMigration,
+  side: Side,
+  runtime: Runtime,
+  tolerate: boolean,
+): Promise<SideShapes> {
+  const drafts = [...definition.collections.values()];
+  const shapes = (of: (draft: CollectionDraft) => Shape): ReadonlyMap<string, Shape> =>
+    new Map(drafts.map((draft) => [draft.name, of(draft)] as const));
+  if (drafts.every((draft) => isComplete(draft[side]))) {
+    return { shapes: shapes((draft) => asShape(draft[side])), error: null };
+  }
+  try {
+    const tables = (await definition[side].describeTables?.(runtime)) ?? [];
+    const complete = shapes((draft) =>
+      isComplete(draft[side])
+        ? asShape(draft[side])
+        : resolveShape(draft[side], tables, { collection: draft.name, side }),
+    );
+    return { shapes: complete, error: null };
+  } catch (reason) {
+    const down = isChangeoverError(
+      reason,
+      'STORE_UNAVAILABLE',
+      'DEADLINE_EXCEEDED',
+      'STORE_CONFLICT',
+    );
+    if (!tolerate || !down) throw reason;
+    const keyless = shapes(({ [side]: draft }) => ({ table: draft.table, key: draft.key ?? [] }));
+    return { shapes: keyless, error: { reason } };
+  }
+}
+
+function migrationOf(
+  definition: DefinedMigration,
+  source: ReadonlyMap<string, Shape>,
+  target: ReadonlyMap<string, Shape>,
+): Migration {
+  const collections = [...definition.collections.values()].map((draft): [string, Collection] => [
+    draft.name,
+    Object.freeze({
+      ...draft,
+      source: source.get(draft.name) as Shape,
+      target: target.get(draft.name) as Shape,
+    }),
+  ]);
+  return Object.freeze({ name: definition.name, collections: new Map(collections) });
+}

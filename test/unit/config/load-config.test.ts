@@ -1,0 +1,103 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { loadConfig } from '../../../src/config/index.ts';
+
+const source = new URL('../../../src/config/index.ts', import.meta.url).href;
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'changeover-config-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A folder of its own with this file. */
+function written(name: string, ...lines: readonly string[]): string {
+  const own = mkdtempSync(join(folder, 'c-'));
+  writeFileSync(join(own, name), `${lines.join('\n')}\n`);
+  return own;
+}
+
+const head = [
+  `import { defineMigration } from '${source}';`,
+  `const store = { engine: 'none', display: 'none:', connect: () => Promise.reject(new Error('no')) };`,
+];
+
+test('TypeScript is read, and relative paths begin at the file', async () => {
+  const own = written(
+    'changeover.config.ts',
+    ...head,
+    `interface Row { readonly id: string }`,
+    `const same = (row: Row): Row => row;`,
+    `export default defineMigration({ name: 'shop', source: store, target: store, collections: { a: {} } });`,
+    `export { same };`,
+  );
+  const loaded = await loadConfig(own);
+  expect(loaded.definition.name).toBe('shop');
+  expect(loaded.folder).toBe(own);
+  expect((await loadConfig(join(own, 'changeover.config.ts'))).definition.name).toBe('shop');
+});
+
+test('a wrong value is reported with file and line', async () => {
+  const own = written(
+    'changeover.config.ts',
+    ...head,
+    `export default defineMigration({`,
+    `  name: 'shop',`,
+    `  source: store, target: store,`,
+    `  collections: {`,
+    `    a: {},`,
+    `    b: {`,
+    `      latencyBudget: 5,`,
+    `    },`,
+    `  },`,
+    `});`,
+  );
+  await expect(loadConfig(own)).rejects.toMatchObject({
+    code: 'CONFIG_INVALID',
+    message: expect.stringMatching(
+      /changeover\.config\.ts:9: "collections\.b\.latencyBudget" is not known\. Did you mean "latencyBudgetMs"\?/,
+    ),
+    data: { line: 9 },
+  });
+});
+
+test('a missing value is reported at its parent', async () => {
+  const own = written(
+    'changeover.config.mts',
+    ...head,
+    ``,
+    `export default defineMigration({ name: 'shop', source: store, collections: { a: {} } } as never);`,
+  );
+  await expect(loadConfig(own)).rejects.toThrow(/changeover\.config\.mts:4: "target" is missing/);
+});
+
+test.each(['changeover.config.mts', 'changeover.config.mjs'])(
+  'a syntax error in %s names file and line',
+  async (name) => {
+    const own = written(name, `export const a = 1;`, ``, `export default {{;`);
+    await expect(loadConfig(own)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(`${name}:3`),
+    });
+  },
+);
+
+test('an error that the configuration throws names file and line', async () => {
+  const own = written('changeover.config.mjs', ``, `throw new Error('SOURCE_URL is not set');`);
+  await expect(loadConfig(own)).rejects.toThrow(/changeover\.config\.mjs:2: SOURCE_URL is not set/);
+});
+
+test('what is not a migration is refused', async () => {
+  const own = written('changeover.config.mjs', `export default { name: 'shop' };`);
+  await expect(loadConfig(own)).rejects.toThrow(/no default export made by defineMigration/);
+});
+
+test('no file, and two files, are refused with what to do', async () => {
+  const own = mkdtempSync(join(folder, 'c-'));
+  await expect(loadConfig(own)).rejects.toThrow(/changeover init/);
+  await expect(loadConfig(join(own, 'other.ts'))).rejects.toThrow(/There is no file/);
+  writeFileSync(join(own, 'changeover.config.ts'), '');
+  writeFileSync(join(own, 'changeover.config.mjs'), '');
+  await expect(loadConfig(own)).rejects.toThrow(/remove all but one/);
+});
