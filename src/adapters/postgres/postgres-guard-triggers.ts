@@ -104,15 +104,16 @@ export async function setGuardTriggers(
   transaction: PostgresTransaction,
   layout: PostgresLayout,
   catalog: PostgresCatalog,
-  wanted: { readonly armed: boolean; readonly epoch: number },
+  wanted: { readonly triggers: 'on' | 'off' | 'as they are'; readonly epoch: number },
 ): Promise<void> {
-  const state = wanted.armed ? 'A' : 'D';
-  const tables = await guardedTables(transaction, layout, catalog);
+  const state = wanted.triggers === 'on' ? 'A' : 'D';
+  const tables =
+    wanted.triggers === 'as they are' ? [] : await guardedTables(transaction, layout, catalog);
   const changed = tables.filter(({ enabled }) => enabled !== state);
   const trigger = quoteIdentifier(guardTriggerName(layout));
-  const verb = wanted.armed ? 'ENABLE ALWAYS' : 'DISABLE';
+  const verb = wanted.triggers === 'on' ? 'ENABLE ALWAYS' : 'DISABLE';
   await transaction.run([
-    ...(wanted.armed ? [{ text: guardFunction(layout, wanted.epoch) }] : []),
+    ...(wanted.triggers === 'off' ? [] : [{ text: guardFunction(layout, wanted.epoch) }]),
     ...changed.map(({ quoted }) => ({
       text: `LOCK TABLE ONLY ${quoted} IN SHARE ROW EXCLUSIVE MODE`,
     })),

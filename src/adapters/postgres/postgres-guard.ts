@@ -12,13 +12,14 @@ const PAUSE_MS = 150;
 /** What the statements themselves may take beyond the waiting. */
 const WORK_MS = 5_000;
 
-/** Roles in which writers that are not the door are kept out by triggers. */
-const armed: Readonly<Record<GuardRole, boolean>> = {
-  idle: false,
-  authority: false,
-  follower: true,
-  sealed: true,
-};
+/**
+ * Leaving `authority` keeps everybody but the door out; becoming `authority` or `idle` lets everybody in again. Between the
+ * other roles the triggers stay as they are: foreign writes to a follower that was never the authority are reported, not refused.
+ */
+function triggersAfter(from: GuardRole, to: GuardRole): 'on' | 'off' | 'as they are' {
+  if (to === 'authority' || to === 'idle') return 'off';
+  return from === 'authority' ? 'on' : 'as they are';
+}
 
 /**
  * The guard of a PostgreSQL store; see `store/guard.ts`. A change is one transaction: exclusive role lock (drains own writes and
@@ -107,7 +108,7 @@ function changeOnce(
     if (same(found, to)) return true;
     if (!same(found, from)) return false;
     await setGuardTriggers(transaction, layout, catalog, {
-      armed: armed[to.role],
+      triggers: triggersAfter(from.role, to.role),
       epoch: to.epoch,
     });
     await transaction.query(`UPDATE ${layout.guard} SET role = $1, epoch = $2, attempt = $3`, [

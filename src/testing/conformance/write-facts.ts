@@ -3,7 +3,15 @@ import { compareVersions, type Version } from '../../record/index.ts';
 import { systemRandom, systemRuntime } from '../../runtime/index.ts';
 import type { MigrationStore, Written } from '../../store/index.ts';
 import { item, order } from './conformance-shapes.ts';
-import { failsWith, gate, look, ordered, settlesWithin, write } from './conformance-steps.ts';
+import {
+  failsWith,
+  gate,
+  look,
+  ordered,
+  settlesWithin,
+  timeoutMs,
+  write,
+} from './conformance-steps.ts';
 import type { Fact } from './conformance-subject.ts';
 
 const queued = async (store: MigrationStore): Promise<number> =>
@@ -105,11 +113,19 @@ function journalFacts(fact: Fact): void {
   });
 
   fact('without a follower nothing is journalled', async ({ source }) => {
+    const idle = { role: 'idle', epoch: 1, attempt: null } as const;
+    await source.guard.change(await source.guard.read(), idle, timeoutMs);
     const written = await write(source, 'items', ['k'], item('k'), { journal: 'none' });
     assert.equal(written.version, null);
     assert.equal(written.journalId, null);
     assert.deepEqual(written.record, item('k'));
     assert.equal(await queued(source), 0);
+  });
+
+  fact('a store that has a follower refuses unjournalled writes', async ({ source }) => {
+    const unjournalled = write(source, 'items', ['k'], item('k'), { journal: 'none' });
+    await failsWith('AUTHORITY_FENCED', unjournalled);
+    assert.equal(await look(source, 'items', ['k']), null);
   });
 
   fact('a grace hides the journal entry from queue workers', async ({ source }) => {
