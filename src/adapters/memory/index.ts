@@ -1,5 +1,10 @@
 export { readRecord } from './memory-aggregates.ts';
-export { MemoryControl, type MemoryControlOptions, memoryControl } from './memory-control-store.ts';
+export {
+  type ControlHook,
+  MemoryControl,
+  type MemoryControlOptions,
+  memoryControl,
+} from './memory-control-store.ts';
 export {
   type CommitRecord,
   MemoryDatabase,

@@ -42,6 +42,7 @@ export class MemoryTransaction {
   private settleEnded: () => void = () => {};
   private state: 'open' | 'committed' | 'rolled back' = 'open';
   private failure: ChangeoverError | null = null;
+  private commitSent = false;
 
   /** Use `database.begin`. */
   constructor(database: MemoryDatabase, id: number, options: TransactionOptions) {
@@ -180,6 +181,7 @@ export class MemoryTransaction {
       this.apply();
       return;
     }
+    this.commitSent = true;
     const server = { commit: () => this.apply(), rollback: () => this.end('rolled back') };
     try {
       await hook.commit(this.step('commit'), server);
@@ -192,9 +194,9 @@ export class MemoryTransaction {
     }
   }
 
-  /** Idempotent; nothing happens after a commit. */
+  /** Idempotent. Once COMMIT was sent it is the server's alone: whoever lost the connection can take nothing back. */
   rollback(): void {
-    this.end('rolled back');
+    if (!this.commitSent) this.end('rolled back');
   }
 
   /** The server ends the transaction: the client learns `error` from its present wait or its next statement. */

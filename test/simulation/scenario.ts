@@ -1,0 +1,165 @@
+import type { WriteMode } from '../../src/migration/index.ts';
+import type { Random } from '../../src/runtime/index.ts';
+import type { NetworkBehaviour } from '../../src/testing/simulation/index.ts';
+import type { CollectionMode } from './shop-migration.ts';
+
+/** What the operator does, one after the other. */
+export type PlanStep =
+  | { readonly type: 'start' }
+  | { readonly type: 'wait'; readonly ms: number }
+  | { readonly type: 'advance'; readonly to: 'backfill' | 'shadow-read' | 'read-switch' }
+  | { readonly type: 'dial'; readonly basisPoints: number }
+  | { readonly type: 'rollback'; readonly to: 'shadow-read' | 'read-switch' }
+  | { readonly type: 'switch'; readonly to: 'source' | 'target' };
+
+/** Mean time between two faults of a kind, milliseconds of virtual time; 0: never. */
+export interface FaultRates {
+  readonly crashMs: number;
+  readonly pauseMs: number;
+  readonly storeRestartMs: number;
+  readonly partitionMs: number;
+  readonly slowMs: number;
+  readonly clockJumpMs: number;
+}
+
+/** One simulated world, made from a seed. */
+export interface Scenario {
+  readonly items: CollectionMode;
+  readonly orders: CollectionMode;
+  readonly applications: number;
+  readonly clientsEach: number;
+  readonly workers: number;
+  readonly keys: number;
+  /** Between two operations of one client, at most. */
+  readonly thinkMs: number;
+  readonly deleteShare: number;
+  readonly readShare: number;
+  /** A program that writes the feed to the source whatever happens. */
+  readonly rogue: boolean;
+  readonly supportsGuard: boolean;
+  /** Longest pause of a process. */
+  readonly pauseMaxMs: number;
+  readonly chunkRows: number;
+  /** A call of the door is delivered twice. */
+  readonly duplicateRate: number;
+  readonly plan: readonly PlanStep[];
+  readonly faults: FaultRates;
+  readonly network: NetworkBehaviour;
+  /** The operator's process dies at a step of a change of authority. */
+  readonly coordinatorCrashRate: number;
+}
+
+const pick = <T>(random: Random, values: readonly T[]): T =>
+  values[Math.floor(random.next() * values.length)]!;
+
+function mode(random: Random): CollectionMode {
+  const write = pick<WriteMode>(random, ['serial', 'parallel', 'deferred']);
+  return random.next() < 0.25
+    ? { write: 'serial', failureMode: 'fail-closed' }
+    : { write, failureMode: 'fail-open' };
+}
+
+const noFaults: FaultRates = {
+  crashMs: 0,
+  pauseMs: 0,
+  storeRestartMs: 0,
+  partitionMs: 0,
+  slowMs: 0,
+  clockJumpMs: 0,
+};
+
+export const calmNetwork: NetworkBehaviour = {
+  latencyMs: [0.2, 2],
+  spikeRate: 0.01,
+  spikeMs: 30,
+  cutRate: 0,
+  lostReplyRate: 0,
+  inDoubtRate: 0,
+  inDoubtMs: 0,
+  controlFailureRate: 0,
+};
+
+export const roughNetwork: NetworkBehaviour = {
+  latencyMs: [0.2, 4],
+  spikeRate: 0.02,
+  spikeMs: 60,
+  cutRate: 0.002,
+  lostReplyRate: 0.01,
+  inDoubtRate: 0.01,
+  inDoubtMs: 150,
+  controlFailureRate: 0.01,
+};
+
+const roughFaults: FaultRates = {
+  crashMs: 700,
+  pauseMs: 600,
+  storeRestartMs: 2_500,
+  partitionMs: 1_200,
+  slowMs: 1_500,
+  clockJumpMs: 2_000,
+};
+
+/** Every seed is one of a few kinds of world, with everything else drawn. */
+export function scenarioOf(random: Random, overrides: Partial<Scenario> = {}): Scenario {
+  const rough = random.next() < 0.75;
+  const wait = (ms: number): PlanStep => ({ type: 'wait', ms: ms * (0.5 + random.next()) });
+  const scenario: Scenario = {
+    items: mode(random),
+    orders: mode(random),
+    applications: 2 + Math.floor(random.next() * 2),
+    clientsEach: 2,
+    workers: 2,
+    keys: pick(random, [3, 5, 8]),
+    thinkMs: pick(random, [15, 40]),
+    deleteShare: pick(random, [0.15, 0.4]),
+    readShare: pick(random, [0.3, 0.5]),
+    rogue: random.next() < 0.5,
+    supportsGuard: true,
+    pauseMaxMs: 2_500,
+    chunkRows: pick(random, [2, 4]),
+    duplicateRate: rough ? 0.03 : 0,
+    plan: planOf(random, wait),
+    faults: rough ? roughFaults : noFaults,
+    network: rough ? roughNetwork : calmNetwork,
+    coordinatorCrashRate: rough ? 0.04 : 0,
+  };
+  return { ...scenario, ...overrides };
+}
+
+function planOf(random: Random, wait: (ms: number) => PlanStep): readonly PlanStep[] {
+  const begin: readonly PlanStep[] = [
+    wait(100),
+    { type: 'start' },
+    wait(150),
+    { type: 'advance', to: 'backfill' },
+    wait(150),
+    { type: 'advance', to: 'shadow-read' },
+  ];
+  const kind = random.next();
+  if (kind < 0.25) return [...begin, wait(300)];
+  const reads: readonly PlanStep[] = [
+    wait(80),
+    { type: 'advance', to: 'read-switch' },
+    { type: 'dial', basisPoints: 1_000 + Math.floor(random.next() * 3_000) },
+    wait(200),
+    { type: 'dial', basisPoints: 6_000 },
+    wait(200),
+  ];
+  if (kind < 0.45)
+    return [
+      ...begin,
+      ...reads,
+      { type: 'rollback', to: random.next() < 0.5 ? 'shadow-read' : 'read-switch' },
+      wait(1_400),
+    ];
+  const there: readonly PlanStep[] = [
+    ...begin,
+    ...reads,
+    { type: 'dial', basisPoints: 10_000 },
+    wait(80),
+    { type: 'switch', to: 'target' },
+    wait(400),
+  ];
+  if (kind < 0.7) return there;
+  return [...there, { type: 'switch', to: 'source' }, wait(300)];
+}

@@ -1,0 +1,92 @@
+import { isChangeoverError, messageOf } from '../../src/errors/index.ts';
+import { phaseOrder } from '../../src/migration/index.ts';
+import { Violation } from '../../src/testing/simulation/index.ts';
+import { repair } from '../../src/verify/index.ts';
+import { startWorker, type Worker } from '../../src/worker/index.ts';
+import type { Running, World } from './world.ts';
+
+const workerTimes = {
+  leaseMs: 400,
+  pollMs: 20,
+  recheckMs: 400,
+  measureMs: 500,
+  applier: {
+    batch: 6,
+    claimLeaseMs: 300,
+    followerTimeoutMs: 200,
+    backoff: { firstMs: 10, maxMs: 200 },
+    refusedAttemptsMax: 4,
+    retriedAttemptsMax: 200,
+  },
+} as const;
+
+/** The worker that is shipped, and beside it repairs of keys that need none. */
+export function workerMain(world: World) {
+  return async (running: Running): Promise<void> => {
+    const { context, runtime } = running;
+    const { chunkRows } = world.scenario;
+    let worker: Worker | null = null;
+    while (worker === null) {
+      try {
+        worker = await startWorker(context, {
+          ...workerTimes,
+          backfill: {
+            chunkRowsInitial: chunkRows,
+            chunkRowsMin: 1,
+            chunkRowsMax: chunkRows,
+            concurrency: 2,
+            timeoutMs: 250,
+            takeOverAfterMs: 250,
+          },
+          onError: (task, message) => {
+            world.say(`${running.process.name} ${task}: ${message.slice(0, 100)}`);
+            if (message.startsWith('BUG'))
+              world.violate(new Violation('H', task, `a worker got ${message}`));
+          },
+        });
+      } catch {
+        await runtime.clock.sleep(50);
+      }
+    }
+    await repairNow(world, running, worker);
+  };
+}
+
+/** Repairs random keys while they are being written: nothing may go back by it. */
+async function repairNow(world: World, running: Running, worker: Worker): Promise<void> {
+  const { context, runtime } = running;
+  const { clock, random } = runtime;
+  const signal = new AbortController().signal;
+  const names = [...world.migration.collections.keys()];
+  while (!world.stopping && !world.violation) {
+    await clock.sleep(100 + random.next() * 400);
+    if (phaseOrder(worker.state().phase) < phaseOrder('shadow-read')) continue;
+    const name = names[Math.floor(random.next() * names.length)]!;
+    const keys = [0, 1].map(() => [String(Math.floor(random.next() * world.scenario.keys))]);
+    try {
+      await repair(
+        context,
+        name,
+        keys,
+        {
+          currentState: () => worker.state(),
+          mode: 'apply',
+          deleteExtras: true,
+          stopRatio: 1,
+          timeoutMs: 200,
+          recheck: {
+            delaysMs: [20, 60],
+            hotDelayMs: 20,
+            hotTriesMax: 3,
+            lagMaxMs: 300,
+            giveUpAfterMs: 300,
+          },
+        },
+        signal,
+      );
+    } catch (error) {
+      if (!isChangeoverError(error) || error.code === 'BUG')
+        world.violate(new Violation('H', name, `repair got ${messageOf(error)}`));
+    }
+  }
+}
