@@ -7,6 +7,7 @@ import {
   asDoorError,
   doorLock,
   doorTransaction,
+  enterFollower,
   type PostgresStoreParts,
 } from './postgres-door.ts';
 import { sqlStateOf } from './postgres-errors.ts';
@@ -158,7 +159,7 @@ async function writeOnce<Result>(
   return session.transaction(
     async (transaction) => {
       const [, claimed] = await transaction.run([
-        { text: `SELECT ${layout.enter}('follower', $1, false)`, values: [String(context.epoch)] },
+        enterFollower(layout, context.epoch),
         {
           text: `UPDATE ${layout.chunk} SET state = 'done'
             WHERE collection = $1 AND chunk = $2 AND owner = $3 AND attempt = $4 AND state = 'in-flight'`,

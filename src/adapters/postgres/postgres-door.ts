@@ -49,12 +49,18 @@ export function doorLock(layout: PostgresLayout): bigint {
   return BigInt.asIntN(64, layout.roleLock ^ 1n);
 }
 
-/** First statements of a live door transaction: role and epoch, then the mark by which a chunk that begins sees it. */
+/** Role and epoch; then the owner, by which capture and guard of this store know that it is their own door. */
+export function enterFollower(layout: PostgresLayout, epoch: number): Statement {
+  return {
+    text: `SELECT ${layout.enter}('follower', $1, false), pg_catalog.set_config('changeover.owner', $2, true)`,
+    values: [String(epoch), layout.schema],
+  };
+}
+
+/** First statements of a live door transaction; the second one is the mark by which a chunk that begins sees it. */
 function enterDoor(layout: PostgresLayout, epoch: number): readonly Statement[] {
-  return [
-    { text: `SELECT ${layout.enter}('follower', $1, false)`, values: [String(epoch)] },
-    { text: `SELECT pg_catalog.pg_advisory_xact_lock_shared(${doorLock(layout)})` },
-  ];
+  const lock = `SELECT pg_catalog.pg_advisory_xact_lock_shared(${doorLock(layout)})`;
+  return [enterFollower(layout, epoch), { text: lock }];
 }
 
 export function doorTransaction(context: DoorContext, what: string): TransactionOptions {

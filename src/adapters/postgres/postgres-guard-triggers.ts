@@ -1,7 +1,7 @@
-import type { PostgresCatalog } from './postgres-catalog.ts';
+import type { CatalogCollection, PostgresCatalog } from './postgres-catalog.ts';
 import { FENCED_SQLSTATE } from './postgres-errors.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
-import type { PostgresSession, PostgresTransaction, Statement } from './postgres-session.ts';
+import type { PostgresTransaction, Statement } from './postgres-session.ts';
 import { quoteIdentifier, quoteLiteral } from './postgres-text.ts';
 
 /** Name of the guard trigger on each table; apart for both sides, which may live in one database. */
@@ -15,7 +15,7 @@ export function guardFunctionName(layout: PostgresLayout): string {
 }
 
 /**
- * The function that refuses every session but those marked `door:<epoch>` with at least this epoch. The epoch stands in its body: it reads no
+ * The function that refuses every session but those marked as door of *this* store (`door:<epoch>`, owner) with at least this epoch. The epoch stands in its body: it reads no
  * tables, because a REPEATABLE READ session would see the guard as it was when the session began; code it sees as it is now.
  * A router's mark does not help: a marked router of an older epoch is exactly the stale writer to keep out.
  */
@@ -25,8 +25,10 @@ export function guardFunction(layout: PostgresLayout, epoch: number): string {
 DECLARE
   mark text := pg_catalog.current_setting('changeover.mark', true);
 BEGIN
-  IF mark ~ '^door:[0-9]{1,9}$' AND pg_catalog.substr(mark, 6)::int >= ${Math.trunc(epoch)} THEN
-    RETURN NULL;
+  IF mark ~ '^door:[0-9]{1,9}$' AND pg_catalog.current_setting('changeover.owner', true) = ${quoteLiteral(layout.schema)} THEN
+    IF pg_catalog.substr(mark, 6)::int >= ${Math.trunc(epoch)} THEN
+      RETURN NULL;
+    END IF;
   END IF;
   RAISE EXCEPTION USING ERRCODE = '${FENCED_SQLSTATE}', MESSAGE = ${quoteLiteral(message)},
     HINT = 'The authority has moved: take up the current state, or restart the process.';
@@ -35,39 +37,50 @@ END`;
     LANGUAGE plpgsql SET search_path = pg_catalog AS ${quoteLiteral(body)}`;
 }
 
-/** A table that carries the trigger, and whether it does. */
+/** Oids of the tables of the shapes, as an array of PostgreSQL. */
+function tableOids(collections: readonly CatalogCollection[]): string {
+  const oids = collections
+    .flatMap(({ root, children }) => [root, ...children])
+    .map(({ oid }) => oid);
+  return `{${[...new Set(oids)].join(',')}}`;
+}
+
+/**
+ * `quoted, enabled` of these tables with their partitions and inheritors (a statement trigger fires only on the table that is
+ * named); enabled is null without trigger, else `pg_trigger.tgenabled` (D: disabled, A: always).
+ */
+function tablesQuery(oids: string, trigger: string): string {
+  return `WITH RECURSIVE tables(oid) AS (
+      SELECT pg_catalog.unnest(${oids}::oid[])
+      UNION SELECT i.inhrelid FROM tables t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid)
+    SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS quoted, g.tgenabled AS enabled
+    FROM tables t JOIN pg_catalog.pg_class c ON c.oid = t.oid AND c.relkind IN ('r', 'p', 'f')
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_trigger g ON g.tgrelid = c.oid AND g.tgname = ${trigger}
+    ORDER BY 1`;
+}
+
 interface GuardedTable {
   readonly quoted: string;
-  /** null: there is no trigger yet; else `pg_trigger.tgenabled` (D: disabled, A: always). */
   readonly enabled: string | null;
 }
 
-/** Every table of the shapes with its partitions and inheritors: a statement trigger fires only on the table that is named. */
 async function guardedTables(
   transaction: PostgresTransaction,
   layout: PostgresLayout,
   catalog: PostgresCatalog,
 ): Promise<readonly GuardedTable[]> {
-  const oids = new Set<string>();
-  for (const name of catalog.collections) {
-    const { root, children } = await catalog.collection(name);
-    for (const { oid } of [root, ...children]) oids.add(oid);
-  }
-  const { rows } = await transaction.query(
-    `WITH RECURSIVE tables(oid) AS (
-        SELECT unnest($1::text[])::oid
-        UNION SELECT i.inhrelid FROM tables t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid)
-      SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), g.tgenabled
-      FROM tables t JOIN pg_catalog.pg_class c ON c.oid = t.oid AND c.relkind IN ('r', 'p', 'f')
-      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      LEFT JOIN pg_catalog.pg_trigger g ON g.tgrelid = c.oid AND g.tgname = $2
-      ORDER BY 1`,
-    [`{${[...oids].join(',')}}`, guardTriggerName(layout)],
+  const collections = await Promise.all(
+    catalog.collections.map((name) => catalog.collection(name)),
   );
+  const { rows } = await transaction.query(tablesQuery('$1', '$2'), [
+    tableOids(collections),
+    guardTriggerName(layout),
+  ]);
   return rows.map(([quoted, enabled]) => ({ quoted: quoted ?? '', enabled: enabled ?? null }));
 }
 
-function createTrigger(layout: PostgresLayout, { quoted }: GuardedTable): readonly Statement[] {
+function createTrigger(layout: PostgresLayout, quoted: string): readonly Statement[] {
   const trigger = quoteIdentifier(guardTriggerName(layout));
   return [
     {
@@ -79,21 +92,30 @@ function createTrigger(layout: PostgresLayout, { quoted }: GuardedTable): readon
 }
 
 /**
- * Creates function and triggers, disabled, where they are missing: no cost before the day. Called by `install` inside its transaction, under
- * the exclusive role lock or before anything else is there.
+ * Statements that create function and triggers, disabled, where they are missing; idempotent, and what is there is left alone: no
+ * cost before the day. For `install`.
  */
-export async function installGuardTriggers(
-  transaction: PostgresTransaction,
+export function guardStatements(
   layout: PostgresLayout,
-  catalog: PostgresCatalog,
-): Promise<void> {
-  const { rows } = await transaction.query(`SELECT to_regproc($1)`, [guardFunctionName(layout)]);
-  if (rows[0]?.[0] == null) await transaction.run([{ text: guardFunction(layout, 0) }]);
-  const missing = (await guardedTables(transaction, layout, catalog)).filter(
-    ({ enabled }) => enabled === null,
-  );
-  if (missing.length > 0)
-    await transaction.run(missing.flatMap((table) => createTrigger(layout, table)));
+  collections: readonly CatalogCollection[],
+): readonly string[] {
+  const name = guardFunctionName(layout);
+  const trigger = guardTriggerName(layout);
+  const [create = '', disable = ''] = createTrigger(layout, '%s').map(({ text }) => text);
+  const body = `
+DECLARE
+  t record;
+BEGIN
+  IF pg_catalog.to_regproc(${quoteLiteral(name)}) IS NULL THEN
+    EXECUTE ${quoteLiteral(guardFunction(layout, 0))};
+  END IF;
+  FOR t IN ${tablesQuery(quoteLiteral(tableOids(collections)), quoteLiteral(trigger))} LOOP
+    CONTINUE WHEN t.enabled IS NOT NULL;
+    EXECUTE pg_catalog.replace(${quoteLiteral(create)}, '%s', t.quoted);
+    EXECUTE pg_catalog.replace(${quoteLiteral(disable)}, '%s', t.quoted);
+  END LOOP;
+END`;
+  return [`DO ${quoteLiteral(body)}`];
 }
 
 /**
@@ -119,27 +141,9 @@ export async function setGuardTriggers(
     })),
     ...changed
       .filter(({ enabled }) => enabled === null)
-      .flatMap((table) => createTrigger(layout, table)),
+      .flatMap(({ quoted }) => createTrigger(layout, quoted)),
     ...changed.map(({ quoted }) => ({
       text: `ALTER TABLE ONLY ${quoted} ${verb} TRIGGER ${trigger}`,
     })),
   ]);
-}
-
-/** Removes the triggers; the function goes with the schema. For `uninstall`. */
-export async function dropGuardTriggers(
-  session: PostgresSession | PostgresTransaction,
-  layout: PostgresLayout,
-): Promise<void> {
-  const { rows } = await session.query(
-    `SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_trigger g
-      JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid JOIN pg_catalog.pg_namespace s ON s.oid = p.pronamespace
-      WHERE g.tgname = $1 AND s.nspname = $2 ORDER BY 1`,
-    [guardTriggerName(layout), layout.schema],
-  );
-  const trigger = quoteIdentifier(guardTriggerName(layout));
-  await session.run(
-    rows.map(([table]) => ({ text: `DROP TRIGGER IF EXISTS ${trigger} ON ${table}` })),
-  );
 }
