@@ -1,0 +1,231 @@
+import type { Finding } from '../../store/index.ts';
+import type { CatalogCollection, CatalogTable } from './postgres-catalog.ts';
+import { finding, pass } from './postgres-finding.ts';
+import { quoteIdentifier } from './postgres-text.ts';
+import type { WriteParts } from './postgres-write.ts';
+
+/** May our schema be created, or is it there and ours? */
+export async function schemaFindings({ session, layout }: WriteParts): Promise<readonly Finding[]> {
+  const { rows } = await session.query(
+    `SELECT current_user, current_database(), has_database_privilege(current_database(), 'CREATE'),
+      (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = $1),
+      (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = $1)`,
+    [layout.schema],
+    { what: 'inspection of privileges' },
+  );
+  const [user, database, mayCreate, owner, owns] = rows[0] ?? [];
+  const name = quoteIdentifier(user ?? '');
+  if (owner !== null && owner !== undefined) {
+    if (owns === 't') return [pass('schema', `Schema ${layout.quotedSchema} is installed.`)];
+    return [
+      finding(
+        'schema',
+        'fail',
+        `Schema ${layout.quotedSchema} belongs to "${owner}", not to "${user}".`,
+        `ALTER SCHEMA ${layout.quotedSchema} OWNER TO ${name}`,
+      ),
+    ];
+  }
+  if (mayCreate === 't') return [pass('schema', `"${user}" may create our schema.`)];
+  return [
+    finding(
+      'create-privilege',
+      'fail',
+      `"${user}" may not create a schema in database "${database}".`,
+      `GRANT CREATE ON DATABASE ${quoteIdentifier(database ?? '')} TO ${name}`,
+    ),
+  ];
+}
+
+interface TablePrivileges {
+  readonly user: string;
+  /** Privileges that are missing. */
+  readonly missing: readonly string[];
+  /** Triggers can be enabled and disabled only by the owner. */
+  readonly owns: boolean;
+  readonly rowSecurity: boolean;
+  readonly defaultCollationIsC: boolean;
+}
+
+async function privileges({ session }: WriteParts, table: CatalogTable): Promise<TablePrivileges> {
+  const wanted = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRIGGER'];
+  const list = wanted.map((one) => `has_table_privilege($1::oid, '${one}')`).join(', ');
+  const { rows } = await session.query(
+    `SELECT current_user, pg_has_role(c.relowner, 'USAGE'),
+      c.relrowsecurity AND NOT (pg_has_role(c.relowner, 'USAGE') AND NOT c.relforcerowsecurity)
+        AND NOT (SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user),
+      (SELECT datcollate IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8') FROM pg_database WHERE datname = current_database()),
+      ${list}
+     FROM pg_class c WHERE c.oid = $1::oid`,
+    [table.oid],
+    { what: `inspection of ${table.quoted}` },
+  );
+  const [user, owns, rowSecurity, defaultCollationIsC, ...granted] = rows[0] ?? [];
+  return {
+    user: user ?? '',
+    owns: owns === 't',
+    rowSecurity: rowSecurity === 't',
+    defaultCollationIsC: defaultCollationIsC === 't',
+    missing: wanted.filter((_, index) => granted[index] !== 't'),
+  };
+}
+
+/** Problems of one table; empty when there are none. */
+export async function tableFindings(
+  parts: WriteParts,
+  role: 'authority' | 'follower',
+  collection: CatalogCollection,
+  table: CatalogTable,
+): Promise<readonly Finding[]> {
+  const facts = await privileges(parts, table);
+  return [
+    ...privilegeFindings(facts, table),
+    ...kindFindings(table),
+    ...keyFindings(facts, table),
+    ...(role === 'follower' ? unfilledColumns(collection, table) : []),
+    ...referenceFindings(role, table),
+  ];
+}
+
+function privilegeFindings(facts: TablePrivileges, table: CatalogTable): readonly Finding[] {
+  const found: Finding[] = [];
+  const user = quoteIdentifier(facts.user);
+  if (facts.missing.length > 0) {
+    found.push(
+      finding(
+        'privilege',
+        'fail',
+        `"${facts.user}" lacks ${facts.missing.join(', ')} on ${table.quoted}.`,
+        `GRANT ${facts.missing.join(', ')} ON ${table.quoted} TO ${user}`,
+      ),
+    );
+  }
+  if (!facts.owns) {
+    found.push(
+      finding(
+        'ownership',
+        'warn',
+        `"${facts.user}" does not own ${table.quoted}: guard and outbox triggers cannot be switched on and off.`,
+        `ALTER TABLE ${table.quoted} OWNER TO ${user}, or GRANT the owning role to ${user}`,
+      ),
+    );
+  }
+  if (facts.rowSecurity) {
+    found.push(
+      finding(
+        'row-security',
+        'fail',
+        `Row-level security hides rows of ${table.quoted} from "${facts.user}".`,
+        `ALTER ROLE ${user} BYPASSRLS`,
+      ),
+    );
+  }
+  return found;
+}
+
+const kindNames: Readonly<Record<string, string>> = {
+  v: 'a view',
+  m: 'a materialised view',
+  f: 'a foreign table',
+};
+
+function kindFindings(table: CatalogTable): readonly Finding[] {
+  const found: Finding[] = [];
+  const kind = kindNames[table.kind];
+  if (kind) {
+    found.push(
+      finding('kind', 'fail', `${table.quoted} is ${kind}.`, 'Name the table that holds the rows.'),
+    );
+  }
+  if (table.inheritors > 0) {
+    found.push(
+      finding(
+        'inheritance',
+        'fail',
+        `${table.inheritors} tables inherit from ${table.quoted} (INHERITS): their rows show in it, but its keys and triggers do not reach them.`,
+        'Turn them into partitions, or migrate each table by itself.',
+      ),
+    );
+  }
+  if (table.kind === 'p') {
+    found.push(
+      finding(
+        'partitions',
+        'warn',
+        `${table.quoted} is partitioned: TRUNCATE of a single partition is not captured.`,
+        'Delete the rows instead, or truncate the partitioned table.',
+      ),
+    );
+  }
+  return found;
+}
+
+function keyFindings(facts: TablePrivileges, table: CatalogTable): readonly Finding[] {
+  const found: Finding[] = [];
+  for (const column of table.key) {
+    if (column.nondeterministic) {
+      found.push(
+        finding(
+          'key-collation',
+          'fail',
+          `Key column ${column.quoted} of ${table.quoted} treats different texts as equal.`,
+          `Give the column a deterministic collation (for citext: type text).`,
+        ),
+      );
+    }
+  }
+  const text = table.key.filter(({ collatable }) => collatable);
+  if (text.length > 0 && !facts.defaultCollationIsC) {
+    const list = table.key
+      .map(({ quoted, collatable }) => (collatable ? `${quoted} COLLATE "C"` : quoted))
+      .join(', ');
+    found.push(
+      finding(
+        'key-order',
+        'warn',
+        `Keys of ${table.quoted} are text and the database does not order bytewise: each scan sorts the table unless an index helps.`,
+        `CREATE INDEX CONCURRENTLY ON ${table.quoted} (${list})`,
+      ),
+    );
+  }
+  return found;
+}
+
+/** Columns that every inserted row needs and that the shape does not carry. */
+function unfilledColumns(collection: CatalogCollection, table: CatalogTable): readonly Finding[] {
+  return table.allColumns
+    .filter(
+      (column) =>
+        column.notNull &&
+        !column.hasDefault &&
+        !column.generated &&
+        !table.columns.some(({ name }) => name === column.name),
+    )
+    .map((column) =>
+      finding(
+        'not-null',
+        'fail',
+        `${table.quoted}.${column.quoted} is NOT NULL without default, and "${collection.collection}" does not carry it.`,
+        `Add "${column.name}" to the columns, or: ALTER TABLE ${table.quoted} ALTER ${column.quoted} SET DEFAULT …`,
+      ),
+    );
+}
+
+function referenceFindings(
+  role: 'authority' | 'follower',
+  table: CatalogTable,
+): readonly Finding[] {
+  if (role !== 'follower') return [];
+  return table.foreignKeys
+    .filter(({ references }) => references !== table.quoted)
+    .map((key) =>
+      finding(
+        'foreign-key',
+        'warn',
+        `${table.quoted} refers to ${key.references} (${quoteIdentifier(key.name)}): changes of both arrive in any order, and those that come too early are retried.`,
+        key.deferrable
+          ? 'Nothing; backfill the referred table first.'
+          : `Backfill the referred table first, or: ALTER TABLE ${table.quoted} DROP CONSTRAINT ${quoteIdentifier(key.name)}, and add it again NOT VALID + VALIDATE before the switch.`,
+      ),
+    );
+}
