@@ -147,3 +147,15 @@ export async function setGuardTriggers(
     })),
   ]);
 }
+
+/** Runs `guardStatements` for every collection of the catalog, inside the transaction of an installation. */
+export async function installGuardTriggers(
+  transaction: PostgresTransaction,
+  layout: PostgresLayout,
+  catalog: PostgresCatalog,
+): Promise<void> {
+  const collections = await Promise.all(
+    catalog.collections.map((name) => catalog.collection(name)),
+  );
+  for (const text of guardStatements(layout, collections)) await transaction.query(text);
+}
