@@ -114,9 +114,11 @@ export function createEventHub(): EventHub {
   let listeners: readonly EventSink[] = [];
   return {
     emit(event) {
-      for (const listener of listeners) {
+      // By index: this runs with every read and write, and the iterator alone costs more than a metric. The list is never changed in place.
+      const told = listeners;
+      for (let at = 0; at < told.length; at++) {
         try {
-          listener(event);
+          told[at]?.(event);
         } catch {
           // A broken listener must not break a write; it has no other place to report to.
         }

@@ -1,7 +1,5 @@
 import type { MigrationContext } from '../control/index.ts';
-import { ChangeoverError } from '../errors/index.ts';
 import {
-  authorityOf,
   type Collection,
   collectionOf,
   type MigrationState,
@@ -144,15 +142,8 @@ class RoutingRouter implements Router {
     return this.#reads.closures(name, closures, options, options.same);
   }
 
-  async write<T>(name: string, closures: Readonly<Record<Side, () => Promise<T>>>): Promise<T> {
-    const collection = collectionOf(this.#context.migration, name);
-    if (collection.capture !== 'outbox') {
-      throw new ChangeoverError(
-        'CONFIG_INVALID',
-        `Collection "${name}" is captured by the library, so a closure's write would not be seen: declare capture "outbox", or use keyed writes.`,
-      );
-    }
-    return this.#writes.routed(name, (pass) => closures[authorityOf(pass.state.phase)]());
+  write<T>(name: string, closures: Readonly<Record<Side, () => Promise<T>>>): Promise<T> {
+    return this.#writes.closures(name, closures);
   }
 
   mergeTokens(tokens: readonly string[]): string {

@@ -19,6 +19,7 @@ import {
 } from '../record/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import type { RouterOptions } from './router-options.ts';
+import { snapshot } from './snapshot.ts';
 
 type Outcome = 'matched' | 'suspect' | 'shed' | 'timed-out' | 'failed';
 
@@ -76,24 +77,30 @@ class CountingShadowReads implements ShadowReads {
   ): void {
     if (!this.#admit(collection.name, collection.shadowReadSample)) return;
     // The caller may change what it was given: compare a copy. Child arrays are frozen by type only, so copy those rows as well.
-    const served = answer === null ? null : (structuredClone(answer) as DataRecord);
-    const read = async (): Promise<Outcome> => {
-      const [other] = await this.#context.stores[otherSide[servedBy]].records.read(
-        collection.name,
-        [key],
-      );
-      const authority = authorityOf(state.phase);
-      const shadow = other?.record ?? null;
-      const [authorityRecord, followerRecord] =
-        servedBy === authority ? [served, shadow] : [shadow, served];
-      const follower = otherSide[authority];
-      const expected = toFollower(collection, follower, authorityRecord);
-      const found = await this.#compare(collection, follower, expected, followerRecord);
-      if (found === null) return 'matched';
-      this.#suspect(collection.name, encodeKey(key), expected, followerRecord, found);
-      return 'suspect';
-    };
-    void this.#run(collection.name, read);
+    const served = answer === null ? null : snapshot(answer);
+    void this.#run(collection.name, () =>
+      this.#readKeyed(collection, authorityOf(state.phase), servedBy, key, served),
+    );
+  }
+
+  async #readKeyed(
+    collection: Collection,
+    authority: Side,
+    servedBy: Side,
+    key: Key,
+    served: DataRecord | null,
+  ): Promise<Outcome> {
+    const { records } = this.#context.stores[otherSide[servedBy]];
+    const [other] = await records.read(collection.name, [key]);
+    const shadow = other?.record ?? null;
+    const [authorityRecord, followerRecord] =
+      servedBy === authority ? [served, shadow] : [shadow, served];
+    const follower = otherSide[authority];
+    const expected = toFollower(collection, follower, authorityRecord);
+    const found = await this.#compare(collection, follower, expected, followerRecord);
+    if (found === null) return 'matched';
+    this.#suspect(collection.name, encodeKey(key), expected, followerRecord, found);
+    return 'suspect';
   }
 
   closures<T>(
@@ -106,13 +113,13 @@ class CountingShadowReads implements ShadowReads {
     if (!this.#admit(name, 1)) return;
     let served: T;
     try {
-      served = structuredClone(answer);
+      served = snapshot(answer);
     } catch {
       this.#running--;
       this.#count(name, 'failed', 0);
       return;
     }
-    const read = async (): Promise<Outcome> => {
+    void this.#run(name, async () => {
       const other = await closures[otherSide[servedBy]]();
       if (same(served, other)) return 'matched';
       // A write may have come between the two reads: only what still differs when both are read anew is a suspect.
@@ -121,8 +128,7 @@ class CountingShadowReads implements ShadowReads {
         closures[otherSide[servedBy]](),
       ]);
       return same(first, second) ? 'matched' : 'suspect';
-    };
-    void this.#run(name, read);
+    });
   }
 
   #admit(name: string, sample: number): boolean {
@@ -142,10 +148,7 @@ class CountingShadowReads implements ShadowReads {
     await clock.yield();
     const work = read();
     // The place is free when the read has really ended, not when nobody waits for it any more: a hung store must not be piled up on.
-    const free = (): void => {
-      this.#running--;
-    };
-    work.then(free, free);
+    work.then(this.#free, this.#free);
     let outcome: Outcome;
     try {
       outcome = await withDeadline(clock, this.#options.shadow.deadlineMs, 'A shadow read', work);
@@ -154,6 +157,10 @@ class CountingShadowReads implements ShadowReads {
     }
     this.#count(name, outcome, clock.monotonic() - started);
   }
+
+  readonly #free = (): void => {
+    this.#running--;
+  };
 
   #count(name: string, outcome: Outcome, ms: number): void {
     let counts = this.#counts.get(name);

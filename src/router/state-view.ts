@@ -81,11 +81,12 @@ function closedError(): ChangeoverError {
 class FollowingView implements StateView {
   readonly #context: MigrationContext;
   readonly #options: StateViewOptions;
-  #state: MigrationState;
+  /** The present state and the operations that it routed. */
+  #present: SharedPass;
+  /** Older states with operations in flight, oldest first. */
+  #older: readonly SharedPass[] = [];
   #closed = false;
   #quiescing = false;
-  /** State version → operations in flight. Insertion order is version order. */
-  readonly #inFlight = new Map<number, { count: number }>();
   #told = 0;
   #telling: Promise<void> | null = null;
   #refreshing: Promise<boolean> | null = null;
@@ -98,7 +99,7 @@ class FollowingView implements StateView {
   constructor(context: MigrationContext, options: StateViewOptions, first: MigrationState) {
     this.#context = context;
     this.#options = options;
-    this.#state = first;
+    this.#present = new SharedPass(first, this.#onEmpty);
     void options.memory?.save(first);
     this.#stopWatching = context.control.watch(
       context.migration.name,
@@ -113,43 +114,35 @@ class FollowingView implements StateView {
   /** The first heartbeat: the fleet knows this instance before it routes anything. A lost control store is no obstacle. */
   async register(): Promise<void> {
     // Whoever counts or logs learns where it begins, not only what changes.
-    this.#context.events.emit({ type: 'state', state: this.#state });
+    this.#context.events.emit({ type: 'state', state: this.#present.state });
     await this.#tell();
   }
 
   current(): MigrationState {
-    return this.#state;
+    return this.#present.state;
   }
 
   enter(): Pass {
     if (this.#quiescing) throw closedError();
-    const state = this.#state;
-    let counter = this.#inFlight.get(state.version);
-    if (!counter) {
-      counter = { count: 0 };
-      this.#inFlight.set(state.version, counter);
-    }
-    counter.count++;
-    return new CountedPass(state, counter, this.#onEmpty);
+    const pass = this.#present;
+    pass.count++;
+    return pass;
   }
 
-  readonly #onEmpty = (state: MigrationState, counter: { count: number }): void => {
+  readonly #onEmpty = (pass: SharedPass): void => {
     if (this.#quiescing && this.#isIdle()) for (const waiter of this.#idleWaiters) waiter();
-    if (state.version === this.#state.version) return;
-    if (this.#inFlight.get(state.version) === counter) this.#inFlight.delete(state.version);
+    if (pass === this.#present) return;
+    this.#older = this.#older.filter((other) => other !== pass);
     this.#tellIfRisen();
   };
 
   acknowledgedVersion(): number {
-    for (const [version, counter] of this.#inFlight) {
-      if (counter.count > 0) return version;
-    }
-    return this.#state.version;
+    return (this.#older[0] ?? this.#present).state.version;
   }
 
   async waitBeyond(version: number, ms: number): Promise<void> {
     if (this.#quiescing) throw closedError();
-    if (this.#state.version > version) return;
+    if (this.#present.state.version > version) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         cancel();
@@ -186,8 +179,7 @@ class FollowingView implements StateView {
   }
 
   #isIdle(): boolean {
-    for (const { count } of this.#inFlight.values()) if (count > 0) return false;
-    return true;
+    return this.#present.count === 0 && this.#older.length === 0;
   }
 
   async quiesce(ms: number): Promise<boolean> {
@@ -221,11 +213,9 @@ class FollowingView implements StateView {
   }
 
   #accept(state: MigrationState): void {
-    if (this.#closed || state.version <= this.#state.version) return;
-    this.#state = state;
-    for (const [version, counter] of this.#inFlight) {
-      if (counter.count === 0) this.#inFlight.delete(version);
-    }
+    if (this.#closed || state.version <= this.#present.state.version) return;
+    if (this.#present.count > 0) this.#older = [...this.#older, this.#present];
+    this.#present = new SharedPass(state, this.#onEmpty);
     void this.#options.memory?.save(state);
     this.#context.events.emit({ type: 'state', state });
     const waiters = this.#waiters;
@@ -288,22 +278,18 @@ class FollowingView implements StateView {
   }
 }
 
-class CountedPass implements Pass {
+/** One for each state version, shared by its operations: they come by the hundred thousand, and none needs an object of its own. */
+class SharedPass implements Pass {
   readonly state: MigrationState;
-  readonly #counter: { count: number };
-  readonly #onEmpty: (state: MigrationState, counter: { count: number }) => void;
+  readonly #onEmpty: (pass: SharedPass) => void;
+  count = 0;
 
-  constructor(
-    state: MigrationState,
-    counter: { count: number },
-    onEmpty: (state: MigrationState, counter: { count: number }) => void,
-  ) {
+  constructor(state: MigrationState, onEmpty: (pass: SharedPass) => void) {
     this.state = state;
-    this.#counter = counter;
     this.#onEmpty = onEmpty;
   }
 
   leave(): void {
-    if (--this.#counter.count === 0) this.#onEmpty(this.state, this.#counter);
+    if (--this.count === 0) this.#onEmpty(this);
   }
 }

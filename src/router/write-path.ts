@@ -3,6 +3,7 @@ import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.t
 import {
   authorityOf,
   type Collection,
+  collectionOf,
   type MigrationState,
   otherSide,
   routingTable,
@@ -63,6 +64,22 @@ export class WritePath {
       written: await this.#writeBy(pass.state, request, timing),
       side: authorityOf(pass.state.phase),
     }));
+  }
+
+  /** The authority's closure alone; see `Router.write`. */
+  closures<T>(name: string, closures: Readonly<Record<Side, () => Promise<T>>>): Promise<T> {
+    // Not an async function: handing a promise on through one costs as much as all the rest.
+    if (this.#context.migration.collections.get(name)?.capture !== 'outbox')
+      return this.#refuseClosures(name);
+    return this.routed(name, (pass) => closures[authorityOf(pass.state.phase)]());
+  }
+
+  async #refuseClosures(name: string): Promise<never> {
+    const collection = collectionOf(this.#context.migration, name);
+    throw new ChangeoverError(
+      'CONFIG_INVALID',
+      `Collection "${collection.name}" is captured by the library, so a closure's write would not be seen: declare capture "outbox", or use keyed writes.`,
+    );
   }
 
   /**
