@@ -49,12 +49,9 @@ export function doorLock(layout: PostgresLayout): bigint {
   return BigInt.asIntN(64, layout.roleLock ^ 1n);
 }
 
-/** Role and epoch; then the owner, by which capture and guard of this store know that it is their own door. */
+/** The shared role lock, then role and epoch. */
 export function enterFollower(layout: PostgresLayout, epoch: number): Statement {
-  return {
-    text: `SELECT ${layout.enter}('follower', $1, false), pg_catalog.set_config('changeover.owner', $2, true)`,
-    values: [String(epoch), layout.schema],
-  };
+  return { text: `SELECT ${layout.enter}('follower', $1, false)`, values: [String(epoch)] };
 }
 
 /** First statements of a live door transaction; the second one is the mark by which a chunk that begins sees it. */

@@ -104,15 +104,15 @@ export function guardStatements(
   const [create = '', disable = ''] = createTrigger(layout, '%s').map(({ text }) => text);
   const body = `
 DECLARE
-  t record;
+  found_table record;
 BEGIN
   IF pg_catalog.to_regproc(${quoteLiteral(name)}) IS NULL THEN
     EXECUTE ${quoteLiteral(guardFunction(layout, 0))};
   END IF;
-  FOR t IN ${tablesQuery(quoteLiteral(tableOids(collections)), quoteLiteral(trigger))} LOOP
-    CONTINUE WHEN t.enabled IS NOT NULL;
-    EXECUTE pg_catalog.replace(${quoteLiteral(create)}, '%s', t.quoted);
-    EXECUTE pg_catalog.replace(${quoteLiteral(disable)}, '%s', t.quoted);
+  FOR found_table IN ${tablesQuery(quoteLiteral(tableOids(collections)), quoteLiteral(trigger))} LOOP
+    CONTINUE WHEN found_table.enabled IS NOT NULL;
+    EXECUTE pg_catalog.replace(${quoteLiteral(create)}, '%s', found_table.quoted);
+    EXECUTE pg_catalog.replace(${quoteLiteral(disable)}, '%s', found_table.quoted);
   END LOOP;
 END`;
   return [`DO ${quoteLiteral(body)}`];
