@@ -65,7 +65,7 @@ const interposed = {
   ...context,
   stores: { source: { ...bound(source), records }, target: { ...bound(target), door } },
 };
-const router = await createRouter(interposed, { graceMs: 300, authorityTimeoutMs: 2_000 });
+const router = await createRouter(interposed, { graceMs: 200, authorityTimeoutMs: 1_000 });
 const things = router.collection('things');
 
 for (let index = 1; index <= fatal + 5; index++) {
