@@ -3,7 +3,7 @@ import { decodeKey, type Key } from '../../record/index.ts';
 import type { AuthorityWrite, Written } from '../../store/index.ts';
 import type { CatalogCollection, PostgresCatalog } from './postgres-catalog.ts';
 import type { SqlResult, Statement } from './postgres-flight.ts';
-import { keyLockId, keyParameters } from './postgres-key-sql.ts';
+import { keyEquals, keyLockId, keyParameters } from './postgres-key-sql.ts';
 import { type PostgresPresence, presenceQuery } from './postgres-presence.ts';
 import { readRecords, readStatements } from './postgres-read.ts';
 import { keyOfRow } from './postgres-rows.ts';
@@ -67,7 +67,8 @@ function attempt(
   const what = `write to "${collection.collection}"`;
   return parts.session.transaction(
     async (transaction) => {
-      const written = await fly(parts, collection, write, guarded, transaction);
+      const settled = await revised(parts, collection, write, guarded, transaction);
+      const written = await fly(parts, collection, settled, guarded, transaction);
       await write.beforeCommit?.(written);
       return written;
     },
@@ -78,6 +79,37 @@ function attempt(
       ...(write.journal === 'none' ? {} : { mark: `app:${write.epoch}` }),
     },
   );
+}
+
+/**
+ * The write with the record that its `revise` makes of the present one, read under the key's lock and, for writers that do not know that
+ * lock, the root's. One more round trip. What was entered and locked here is held until the end, so doing it again costs nothing.
+ */
+async function revised(
+  parts: WriteParts,
+  collection: CatalogCollection,
+  write: AuthorityWrite,
+  guarded: boolean,
+  transaction: PostgresTransaction,
+): Promise<AuthorityWrite> {
+  if (write.revise === undefined || write.action === 'delete') return write;
+  const { root } = collection;
+  const byKey = keyEquals(root.key, 't', keyParameters(root.key, 1));
+  const before: readonly Statement[] = [
+    entrance(parts.layout, write, guarded),
+    keyStatement(parts.layout, collection, write.key, true),
+    { text: `SELECT 1 FROM ${root.quoted} t WHERE ${byKey} FOR NO KEY UPDATE`, values: write.key },
+  ];
+  const results = await transaction.run([...before, ...readStatements(collection, [write.key])]);
+  if (!guarded && results[0]?.rows[0]?.[0] !== null) throw setUpMeanwhile();
+  const current = readRecords(collection, results.slice(before.length), 1)[0] ?? null;
+  // An update of nothing stays one; what was given is in another shape.
+  const nothing = write.action === 'update' && current === null;
+  return { ...write, record: nothing ? {} : write.revise(current) };
+}
+
+function setUpMeanwhile(): ChangeoverError {
+  return new ChangeoverError('STATE_CHANGED', 'The store was set up during this write.');
 }
 
 interface Plan {
@@ -164,9 +196,7 @@ async function fly(
 ): Promise<Written> {
   const plan = planOf(parts, collection, write, guarded);
   const results = await transaction.run(plan.statements);
-  if (!guarded && results[0]?.rows[0]?.[0] !== null) {
-    throw new ChangeoverError('STATE_CHANGED', 'The store was set up during this write.');
-  }
+  if (!guarded && results[0]?.rows[0]?.[0] !== null) throw setUpMeanwhile();
   if (plan.intentAt >= 0 && results[plan.intentAt]?.count !== 1) {
     throw new ChangeoverError(
       'STORE_CONFLICT',
