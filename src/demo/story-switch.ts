@@ -158,7 +158,7 @@ async function countDeadLetters({ servers, context }: StoryWorld): Promise<numbe
       try {
         const schema = pg.escapeIdentifier(`changeover_${context.migration.name}_${side}`);
         const { rows } = await client.query<{ dead: string }>(
-          `SELECT count(*)::text AS dead FROM ${schema}.queue WHERE died_at IS NOT NULL`,
+          `SELECT count(*)::text AS dead FROM ${schema}.queue WHERE dead_at IS NOT NULL`,
         );
         return Number(rows[0]?.dead ?? 0);
       } finally {

@@ -1,6 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdtempSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { latencyCheck, probeLatency } from '../backfill/index.ts';
 import type { MigrationContext } from '../control/index.ts';
@@ -87,10 +86,10 @@ export interface WorldInput {
 export async function openWorld(input: WorldInput): Promise<StoryWorld> {
   const { options, signal, terminal, view, undertaker } = input;
   const say = terminal.event.bind(terminal);
-  const folder = mkdtempSync(join(tmpdir(), 'changeover-demo-'));
-  undertaker.add('temporary folder', () => rmSync(folder, { recursive: true, force: true }));
   const servers = await startShopServers({ signal });
   undertaker.add('servers', () => servers.stop());
+  // Inside the server's own folder, which goes with the server even when we are killed.
+  const folder = mkdtempSync(join(dirname(servers.legacy.dataDir), 'demo-'));
   signal.throwIfAborted();
   say(
     'info',
