@@ -129,16 +129,26 @@ function insertInto(table: CatalogTable, columns: readonly CatalogColumn[]): str
   return `INSERT INTO ${table.quoted} AS t (${columns.map(({ quoted }) => quoted).join(', ')})${overriding}`;
 }
 
-/** Always an update, never DO NOTHING: the row has to be locked before the version is drawn. */
+/**
+ * An update even when nothing is to be set: the row has to be locked before the version is drawn. Only a table of nothing but ALWAYS identities
+ * has no column that could be set to itself; its rows never change.
+ */
 function onConflict(
   table: CatalogTable,
   columns: readonly CatalogColumn[],
   condition: string,
 ): string {
   const arbiter = table.key.map(({ quoted }) => quoted).join(', ');
-  const set = (columns.length > 0 ? columns : table.key.slice(0, 1)).map(
-    ({ quoted }) => `${quoted} = EXCLUDED.${quoted}`,
+  const any = table.allColumns.find(
+    ({ identity, generated }) => identity !== 'always' && !generated,
   );
+  const set =
+    columns.length > 0
+      ? columns.map(({ quoted }) => `${quoted} = EXCLUDED.${quoted}`)
+      : any
+        ? [`${any.quoted} = t.${any.quoted}`]
+        : [];
+  if (set.length === 0) return `ON CONFLICT (${arbiter}) DO NOTHING`;
   return `ON CONFLICT (${arbiter}) DO UPDATE SET ${set.join(', ')}${condition}`;
 }
 
