@@ -27,11 +27,11 @@ export type DrainQueue = (side: Side, signal: AbortSignal) => Promise<unknown>;
 
 /** Deadlines of a change of authority, all in milliseconds. */
 export interface CutoverLimits {
-  /** Budget from publishing the hold to the commit; beyond it the attempt is undone. Range 100 … 60 000. */
+  /** Budget from publishing the hold to the commit; beyond it the attempt is undone. Less than the routers' own hold, or their writes fail. */
   readonly holdMs: number;
   /** Until every live instance has acknowledged the hold; a part of `holdMs`. */
   readonly ackTimeoutMs: number;
-  /** Before the hold: until the queue is nearly empty, with writes flowing. */
+  /** Before the hold, with writes flowing: until the queue is nearly empty and every instance was heard of lately. */
   readonly drainTimeoutMs: number;
   /** One wait for writers at a guard. */
   readonly lockTimeoutMs: number;
@@ -41,16 +41,19 @@ export interface CutoverLimits {
   readonly undoMs: number;
   /** Entries in the queue with which the hold may begin. */
   readonly waitingMax: number;
+  /** Age of the oldest entry with which the hold may begin: older ones belong to a dead process and are hidden until their grace is over. */
+  readonly oldestMsMax: number;
 }
 
 export const defaultCutoverLimits: CutoverLimits = {
-  holdMs: 5_000,
-  ackTimeoutMs: 3_000,
+  holdMs: 3_000,
+  ackTimeoutMs: 2_000,
   drainTimeoutMs: 30_000,
   lockTimeoutMs: 500,
   leaseMs: 3_000,
   undoMs: 10_000,
   waitingMax: 1_000,
+  oldestMsMax: 2_000,
 };
 
 /** A change of authority to make. */

@@ -6,7 +6,9 @@ import { applyAttemptEvent } from './attempt-fate.ts';
 import type { CutoverStep } from './cutover-options.ts';
 import { clearStaleMark, describeGuard, sameRole } from './guard-roles.ts';
 import type { SwitchRun } from './switch-run.ts';
-import { abortable, changing, deadMessage, drainWithin, LOOK_MS } from './switch-waits.ts';
+import { abortable, changing, deadMessage, drainWithin, heardOf, LOOK_MS } from './switch-waits.ts';
+
+const empty = { waitingMax: 0, oldestMsMax: 0 };
 
 /** Every step before `settle`. Order and crash points: SPEC.md, section Cutover. */
 export const switchSteps: Readonly<
@@ -17,9 +19,9 @@ export const switchSteps: Readonly<
   arm,
   hold,
   acknowledge,
-  drain: (run) => drainWithin(run, () => run.leftMs(), 0),
+  drain: (run) => drainWithin(run, () => run.leftMs(), empty),
   seal,
-  'final-drain': (run) => drainWithin(run, () => run.leftMs(), 0),
+  'final-drain': (run) => drainWithin(run, () => run.leftMs(), empty),
   'in-doubt': inDoubt,
   sequences,
   flip,
@@ -63,7 +65,9 @@ async function preflight(run: SwitchRun): Promise<void> {
   }
   const { clock } = context.runtime;
   const until = clock.monotonic() + options.drainTimeoutMs;
-  await drainWithin(run, () => until - clock.monotonic(), options.waitingMax);
+  await heardOf(run, () => until - clock.monotonic());
+  const { waitingMax, oldestMsMax } = options;
+  await drainWithin(run, () => until - clock.monotonic(), { waitingMax, oldestMsMax });
 }
 
 async function expectGuard(run: SwitchRun, side: Side, expected: GuardState): Promise<void> {

@@ -40,30 +40,65 @@ export async function changing(
 export const deadMessage = (side: Side, dead: number): string =>
   `${dead} dead letters wait in the queue of the ${side}; redriven after the switch they would re-read the wrong store. Redrive or discard them first.`;
 
-/** Until at most `waitingMax` entries wait in the old authority's queue, none of them dead. */
+/** How full a queue may be at the end of a drain. */
+export interface DrainGoal {
+  readonly waitingMax: number;
+  /** Looked at only while something waits. */
+  readonly oldestMsMax: number;
+}
+
+/** Until the old authority's queue is as empty as that, with nothing dead in it. */
 export async function drainWithin(
   run: SwitchRun,
   left: () => number,
-  waitingMax: number,
+  goal: DrainGoal,
 ): Promise<void> {
   const { context, options } = run;
   const { queue } = context.stores[run.old];
   const { clock } = context.runtime;
   for (;;) {
-    const { waiting, dead } = await withDeadline(
+    const ms = Math.max(left(), LOOK_MS);
+    const { waiting, dead, oldestMs } = await withDeadline(
       clock,
-      Math.max(left(), LOOK_MS),
+      ms,
       'looking at the queue',
       queue.depth(),
     );
     if (dead > 0) run.fail(deadMessage(run.old, dead));
-    if (waiting <= waitingMax) return;
-    if (left() <= LOOK_MS)
-      run.fail(`${waiting} changes still wait in the queue of the ${run.old}.`);
+    if (waiting === 0 || (waiting <= goal.waitingMax && oldestMs <= goal.oldestMsMax)) return;
+    if (left() <= LOOK_MS) {
+      run.fail(
+        `${waiting} changes still wait in the queue of the ${run.old}, the oldest for ${Math.round(oldestMs)} ms.`,
+      );
+    }
     const { drain } = options;
-    if (drain)
-      await abortable(run, `draining the ${run.old}`, (signal) => drain(run.old, signal), left());
+    if (drain) {
+      const work = (signal: AbortSignal): Promise<unknown> => drain(run.old, signal);
+      await abortable(run, `draining the ${run.old}`, work, left());
+    }
     await clock.sleep(LOOK_MS);
+  }
+}
+
+/** An instance that missed its heartbeats for this share of its lease is probably dead. */
+const SILENCE_SHARE = 0.6;
+
+/**
+ * Until every router whose lease holds was heard of lately, or its lease is over. Only for the application's comfort: a hold that waits for
+ * the acknowledgement of an instance that has just died is a pause for nothing.
+ */
+export async function heardOf(run: SwitchRun, left: () => number): Promise<void> {
+  const { control, migration, runtime } = run.context;
+  while (left() > LOOK_MS) {
+    const { nowMs, instances } = await control.fleet.list(migration.name);
+    const silent = instances.filter(
+      ({ kind, lastSeenMs, leaseUntilMs }) =>
+        kind === 'router' &&
+        leaseUntilMs > nowMs &&
+        nowMs - lastSeenMs > (leaseUntilMs - lastSeenMs) * SILENCE_SHARE,
+    );
+    if (silent.length === 0) return;
+    await runtime.clock.sleep(LOOK_MS * 5);
   }
 }
 

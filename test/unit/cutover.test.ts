@@ -204,6 +204,62 @@ describe('a coordinator that falls asleep', () => {
     },
   );
 
+  test.each(['source', 'target'] as const)(
+    'between the halves of the flip, the one of the %s made',
+    async (made) => {
+      const [reached, wake] = [latch(), latch()];
+      const late = made === 'source' ? 'target' : 'source';
+      const { guard } = context.stores[late];
+      const slow: typeof guard = {
+        ...guard,
+        async change(from, to, lockTimeoutMs) {
+          if (to.epoch === 2) {
+            reached.open();
+            await wake.opened;
+          }
+          return guard.change(from, to, lockTimeoutMs);
+        },
+      };
+      const stores = { ...context.stores, [late]: { ...context.stores[late], guard: slow } };
+      const run = switchAuthority({ ...context, stores }, toTarget()).catch(
+        (error: unknown) => error,
+      );
+      await reached.opened;
+      await expect.poll(async () => (await guards())[made].epoch).toBe(2);
+      expect((await guards())[late].epoch).toBe(1);
+      expect(await resumeCutover(other, { force: true })).toMatchObject({ outcome: 'undone' });
+      await consistent();
+      wake.open();
+      expect(await run).toMatchObject({ code: 'CUTOVER_ABORTED' });
+      await consistent();
+      neverTwoAuthorities();
+    },
+  );
+
+  test('inside the arming marks a guard at worst, and the next attempt takes it over', async () => {
+    const [reached, wake] = [latch(), latch()];
+    const { guard } = context.stores.target;
+    const slow: typeof guard = {
+      ...guard,
+      async change(from, to, lockTimeoutMs) {
+        reached.open();
+        await wake.opened;
+        return guard.change(from, to, lockTimeoutMs);
+      },
+    };
+    const stores = { ...context.stores, target: { ...context.stores.target, guard: slow } };
+    const run = switchAuthority({ ...context, stores }, toTarget()).catch(
+      (error: unknown) => error,
+    );
+    await reached.opened;
+    expect(await resumeCutover(other, { force: true })).toMatchObject({ outcome: 'undone' });
+    wake.open();
+    expect(await run).toMatchObject({ code: 'CUTOVER_ABORTED' });
+    expect((await guards()).target).toMatchObject({ role: 'follower', epoch: 1 });
+    await switchAuthority(other, toTarget({ drain: drainBy(other) }));
+    await consistent();
+  });
+
   test('after the commit leaves marks that anybody clears', async () => {
     const { run, wake } = await asleepBefore('settle');
     expect((await guards()).target).toMatchObject({ role: 'authority', epoch: 2 });
@@ -321,6 +377,13 @@ describe('before the commit', () => {
       toTarget({ ackTimeoutMs: 60 }),
     );
     expect(error?.message).toContain('slow-one');
+  });
+
+  test('an instance that has just fallen silent is waited for while writes flow', async () => {
+    await router(context, 'just-died', (await load()).version, 150);
+    await new Promise((resolve) => setTimeout(resolve, 110));
+    const { steps } = await switchAuthority(context, toTarget({ ackTimeoutMs: 20 }));
+    expect(steps.find(({ step }) => step === 'preflight')?.ms).toBeGreaterThan(30);
   });
 
   test('an instance whose lease has expired is left to the seal', async () => {
