@@ -112,9 +112,12 @@ export class MemoryDatabase {
     client: string,
     except: (transaction: MemoryTransaction) => boolean = () => false,
   ): void {
-    for (const transaction of [...this.open]) {
-      if (transaction.client === client && !except(transaction)) transaction.forsake();
-    }
+    const dead = [...this.open].filter(
+      (transaction) => transaction.client === client && !except(transaction),
+    );
+    // All waits first: what one of them gives up must not wake another.
+    for (const transaction of dead) this.locks.cancelWait(transaction, null);
+    for (const transaction of dead) transaction.forsake();
   }
 
   /** Transactions that are open now. */

@@ -68,14 +68,44 @@ function changeOnce(
       const now = guardState(session, transaction);
       if (equal(now, to)) return true;
       if (!equal(now, from)) return false;
-      if (to.role === 'authority' || to.role === 'idle')
-        setGuardTriggers(session, transaction, null);
-      else if (from.role === 'authority' && session.supportsGuard)
-        await shutOutOthers(session, transaction, to, timeoutMs);
+      await setTriggersFor(session, transaction, now, to, timeoutMs);
       transaction.set(layout.guard, guardRowId, to);
       return true;
     });
   });
+}
+
+/**
+ * Off for an authority that nobody can undo any more. One that still carries the mark of an attempt lets in own writes of its epoch
+ * and no others: what a foreign writer committed before the commit of the attempt would be lost with its undo.
+ */
+async function setTriggersFor(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  from: GuardState,
+  to: GuardState,
+  timeoutMs: number,
+): Promise<void> {
+  const opens = to.role === 'authority' || to.role === 'idle';
+  if (opens && (to.attempt === null || from.role === 'authority'))
+    setGuardTriggers(session, transaction, null);
+  else if (opens) admitOwnWrites(session, transaction, to.epoch);
+  else if (from.role === 'authority' && session.supportsGuard)
+    await shutOutOthers(session, transaction, to, timeoutMs);
+}
+
+/** Triggers that are on stay on, for all but the door and journalled writes of the epoch. */
+function admitOwnWrites(
+  session: MemorySession,
+  transaction: MemoryTransaction,
+  epoch: number,
+): void {
+  const { triggers } = session.layout;
+  for (const table of dataTables(session)) {
+    const row = transaction.get(triggers, table);
+    if (row && row.guardEpoch !== null)
+      transaction.set(triggers, table, { ...row, guardEpoch: epoch, admitsOwn: true });
+  }
 }
 
 /** Enables the guard triggers under table locks: the lock waits for foreign writers that are under way. */

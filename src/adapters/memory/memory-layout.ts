@@ -43,6 +43,8 @@ export interface ChunkRow {
 export interface TriggerRow {
   /** null: the guard trigger is disabled. */
   readonly guardEpoch: number | null;
+  /** Journalled writes of this epoch are let in, too: the new authority of an attempt that has not committed. */
+  readonly admitsOwn?: boolean;
   /** Sabotage `guard-admits-marked`. */
   readonly lax?: boolean;
   /** Collections whose changes are captured by trigger. */

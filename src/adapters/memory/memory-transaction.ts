@@ -199,17 +199,16 @@ export class MemoryTransaction {
     if (!this.commitSent) this.end('rolled back');
   }
 
+  /** The server rolls back because the client is dead, whatever that had sent. */
+  forsake(): void {
+    this.end('rolled back');
+  }
+
   /** The server ends the transaction: the client learns `error` from its present wait or its next statement. */
   terminate(error: ChangeoverError): void {
     if (this.state !== 'open') return;
     this.failure = error;
     this.database.locks.cancelWait(this, error);
-    this.end('rolled back');
-  }
-
-  /** The client process is dead: its waits never settle. */
-  forsake(): void {
-    this.database.locks.cancelWait(this, null);
     this.end('rolled back');
   }
 

@@ -22,6 +22,9 @@ export function fireTriggers(
   if (triggers.guardEpoch !== null) {
     const admitted =
       (mark?.kind === doorMark && mark.epoch >= triggers.guardEpoch) ||
+      (mark?.kind === journalledMark &&
+        triggers.admitsOwn === true &&
+        mark.epoch >= triggers.guardEpoch) ||
       (mark !== null && triggers.lax === true);
     if (!admitted) {
       throw new ChangeoverError(

@@ -187,7 +187,7 @@ export class Truth {
         truth,
         `${commit.client} committed ${stamp ?? 'a delete'} on the ${side} in epoch ${state.epoch}, where the ${other} is the authority`,
       );
-    } else if (commit.mark !== null && commit.mark.epoch !== state.epoch) {
+    } else if (commit.mark?.kind === 'journalled' && commit.mark.epoch !== state.epoch) {
       this.violate(
         'G5',
         truth,
@@ -212,7 +212,7 @@ export class Truth {
     const failClosed =
       this.options.migration.collections.get(truth.collection)!.failureMode === 'fail-closed';
     // Fail-closed: the follower commits first; if the authority then does not, the intent brings it right again.
-    if (older < 0 && failClosed) return;
+    if (failClosed && (older < 0 || text === null)) return;
     const dead = history[from]?.text[side] === null;
     this.violate(
       dead ? 'G4' : 'G3',
