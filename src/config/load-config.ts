@@ -169,7 +169,7 @@ function lineOfStack(file: string, error: unknown): number | null {
 
 /** Node keeps the place of a syntax error to itself, but prints it when it checks the file. */
 function lineOfSyntax(file: string, error: unknown): number | null {
-  if (!(error instanceof SyntaxError)) return null;
+  if ((error as Error | null)?.name !== 'SyntaxError') return null;
   const { stderr } = spawnSync(process.execPath, ['--check', file], {
     encoding: 'utf8',
     timeout: 10_000,

@@ -307,6 +307,12 @@ export const optionTable = {
       max: 1_000_000,
       effect: 'The hold begins only when no more than so many changes wait.',
     }),
+    oldestMsMax: ms(
+      defaultCutoverLimits.oldestMsMax,
+      0,
+      3_600_000,
+      'The hold begins only when no waiting change is older than this.',
+    ),
   },
   worker: {
     pollMs: ms(workerDefaults.pollMs, 1, 60_000, 'Between two looks at an empty queue.'),

@@ -8,6 +8,7 @@ import { createPostgresCatalog } from './postgres-catalog.ts';
 import { createPostgresChangeQueue } from './postgres-change-queue.ts';
 import { displayAddress, type PostgresOptions } from './postgres-connections.ts';
 import { registerCopyReader } from './postgres-copy.ts';
+import { describePostgresTables } from './postgres-describe.ts';
 import { createPostgresDoor } from './postgres-door.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { createPostgresPresence } from './postgres-presence.ts';
@@ -36,6 +37,7 @@ export function postgres(options: PostgresOptions): StoreConnector {
     engine: 'postgres',
     display,
     connect: async (context) => openPostgresStore(options, context),
+    describeTables: (runtime) => describePostgresTables(options, runtime),
   };
 }
 

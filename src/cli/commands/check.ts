@@ -1,0 +1,73 @@
+import type { Side } from '../../migration/index.ts';
+import type { Finding } from '../../store/index.ts';
+import type { CommandResult } from '../result.ts';
+import { type CommandContext, withSession } from '../session.ts';
+import { painter, type Tone } from '../terminal-io.ts';
+import type { Verdict } from '../verdict.ts';
+
+type PlacedFinding = Finding & { readonly side: Side; readonly as: 'authority' | 'follower' };
+
+const verdicts: readonly (readonly [Finding['verdict'], Verdict])[] = [
+  ['fail', 'no'],
+  ['unknown', 'unknown'],
+];
+const tones: Readonly<Record<Finding['verdict'], Tone>> = {
+  pass: 'good',
+  warn: 'doubt',
+  fail: 'bad',
+  unknown: 'doubt',
+};
+
+/** `check`: the preflight of both stores, in both directions, because the way back is part of the way. Changes nothing. */
+export function check(context: CommandContext): Promise<CommandResult> {
+  return withSession(context, { tolerateStores: true }, async ({ migration }) => {
+    const state = await migration.control.load(migration.migration.name);
+    const found: PlacedFinding[] = [];
+    for (const side of ['source', 'target'] as const) {
+      for (const as of ['authority', 'follower'] as const) {
+        context.progress(`looking at the ${side} as ${as}`);
+        const findings = await migration.stores[side].setup.inspect(as);
+        found.push(...findings.map((finding) => ({ ...finding, side, as })));
+      }
+    }
+    const findings = merged(found);
+    const worst = verdicts.find(([verdict]) => findings.some((one) => one.verdict === verdict));
+    return {
+      kind: 'check',
+      verdict: worst?.[1] ?? 'yes',
+      stateVersion: state.version,
+      data: { findings },
+      next: worst ? [] : ['changeover start'],
+      text: checkText(findings, context),
+    };
+  });
+}
+
+type MergedFinding = Finding & { readonly side: Side; readonly roles: readonly string[] };
+
+/** What is said of a store in both roles is said once. */
+function merged(found: readonly PlacedFinding[]): readonly MergedFinding[] {
+  const byText = new Map<string, MergedFinding>();
+  for (const { as, ...finding } of found) {
+    const text = JSON.stringify(finding);
+    const present = byText.get(text);
+    byText.set(text, { ...finding, roles: [...(present?.roles ?? []), as] });
+  }
+  return [...byText.values()];
+}
+
+function checkText(findings: readonly MergedFinding[], { io }: CommandContext): readonly string[] {
+  const paint = painter(io);
+  const lines = findings
+    .filter(({ verdict }) => verdict !== 'pass')
+    .flatMap(({ verdict, side, roles, id, message, fix }) => [
+      `${paint(tones[verdict], verdict.padEnd(8))}${side} as ${roles.join(' and ')}: ${message} (${id})`,
+      ...(fix ? [`        → ${fix}`] : []),
+    ]);
+  const count = (verdict: Finding['verdict']): number =>
+    findings.filter((one) => one.verdict === verdict).length;
+  return [
+    ...lines,
+    `${count('pass')} passed, ${count('warn')} warnings, ${count('fail')} failed, ${count('unknown')} unknown.`,
+  ];
+}

@@ -1,0 +1,160 @@
+import { ChangeoverError } from '../../errors/index.ts';
+import { authorityOf, type Side } from '../../migration/index.ts';
+import type { DeadLetter } from '../../queue/index.ts';
+import { confirmed } from '../confirm.ts';
+import type { CommandResult } from '../result.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import { columns, count, moment } from '../words.ts';
+
+const lettersMax = 10_000;
+
+export interface DlqFlags {
+  /** Whose queue; default: the authority's. */
+  readonly side?: Side;
+  readonly limit: number;
+}
+
+async function open(
+  { migration }: Session,
+  side: Side | undefined,
+): Promise<{ readonly side: Side; readonly version: number }> {
+  const state = await migration.control.load(migration.migration.name);
+  return { side: side ?? authorityOf(state.phase), version: state.version };
+}
+
+/** `dlq list`: changes that could not be applied and wait for a person. */
+export function dlqList(context: CommandContext, flags: DlqFlags): Promise<CommandResult> {
+  return withSession(context, {}, async (session) => {
+    const { side, version } = await open(session, flags.side);
+    const { queue } = session.migration.stores[side];
+    const [letters, depth] = await Promise.all([queue.deadLetters(flags.limit), queue.depth()]);
+    return {
+      kind: 'dlq-list',
+      verdict: depth.dead === 0 ? 'yes' : 'no',
+      stateVersion: version,
+      data: { side, depth, letters },
+      next:
+        depth.dead === 0
+          ? []
+          : ['changeover dlq retry --all', 'changeover dlq discard ID --reason TEXT'],
+      text: [
+        ...columns(letters.map(letterRow)),
+        `${count(depth.dead, 'dead letter')}, ${depth.waiting} waiting, in the queue of the ${side}.`,
+      ],
+    };
+  });
+}
+
+const letterRow = (letter: DeadLetter): readonly string[] => [
+  String(letter.id),
+  letter.collection,
+  letter.key.join(' '),
+  count(letter.attempts, 'attempt'),
+  moment(letter.diedAtMs),
+  `${letter.reason}${letter.newerWriteExists ? ' (a newer write exists)' : ''}`,
+];
+
+/** `dlq show ID`. */
+export function dlqShow(
+  context: CommandContext,
+  id: string,
+  flags: DlqFlags,
+): Promise<CommandResult> {
+  return withSession(context, {}, async (session) => {
+    const { side, version } = await open(session, flags.side);
+    const wanted = idOf(id);
+    const letters = await session.migration.stores[side].queue.deadLetters(lettersMax);
+    const letter = letters.find((one) => one.id === wanted);
+    if (!letter) {
+      throw new ChangeoverError(
+        'CONFIG_INVALID',
+        `There is no dead letter ${id} in the queue of the ${side}.`,
+      );
+    }
+    return {
+      kind: 'dlq-show',
+      verdict: 'done',
+      stateVersion: version,
+      data: { side, letter },
+      next: [
+        `changeover diff ${letter.collection} ${letter.key.join(' ')}`,
+        `changeover dlq retry ${id}`,
+      ],
+      text: [
+        `${letter.collection} ${letter.key.join(' ')}: ${letter.reason}`,
+        `died ${moment(letter.diedAtMs)} after ${count(letter.attempts, 'attempt')}, written ${moment(letter.enqueuedAtMs)}`,
+        letter.newerWriteExists
+          ? 'A newer write of this key exists: a retry applies the record as it is now.'
+          : 'A retry applies the record as it is now.',
+      ],
+    };
+  });
+}
+
+export interface ResolveFlags extends DlqFlags {
+  readonly all?: boolean;
+  readonly dryRun?: boolean;
+}
+
+/** `dlq retry` and `dlq discard`. Discarding says that the follower may differ from now on; it is recorded. */
+export function dlqResolve(
+  context: CommandContext,
+  action: 'redrive' | 'discard',
+  ids: readonly string[],
+  flags: ResolveFlags,
+): Promise<CommandResult> {
+  return withSession(context, {}, async (session) => {
+    const { migration, act, globals } = session;
+    if ((ids.length === 0) === (flags.all !== true)) {
+      throw new ChangeoverError(
+        'CONFIG_INVALID',
+        'Name dead letters by their ids, or all of them with --all.',
+      );
+    }
+    if (action === 'discard' && !globals.reason?.trim()) {
+      throw new ChangeoverError('CONFIG_INVALID', 'dlq discard needs --reason: it is recorded.');
+    }
+    const { side, version } = await open(session, flags.side);
+    const { queue } = migration.stores[side];
+    const letters = await queue.deadLetters(lettersMax);
+    const wanted = new Set(ids.map(idOf));
+    const chosen = flags.all ? letters : letters.filter(({ id }) => wanted.has(id));
+    const done = (amount: number, text: string): CommandResult => ({
+      kind: `dlq-${action}`,
+      verdict: flags.all || amount === ids.length ? 'done' : 'partial',
+      stateVersion: version,
+      data: { side, amount, ids: chosen.map(({ id }) => id), dryRun: flags.dryRun === true },
+      next: ['changeover dlq list'],
+      text: [text],
+    });
+    if (flags.dryRun)
+      return done(
+        chosen.length,
+        `${count(chosen.length, 'dead letter')} would be ${words[action]}.`,
+      );
+    if (action === 'discard') {
+      const question = `${count(chosen.length, 'change')} will not reach the other store.`;
+      const refusal = await confirmed(context, question, version);
+      if (refusal) return refusal;
+    }
+    const keys = chosen.slice(0, 100).map(({ collection, key }) => [collection, ...key]);
+    // Said before it is done: a discarded change must never vanish without somebody answering for it.
+    await migration.control.note(migration.migration.name, {
+      ...act,
+      action: `dlq-${action}`,
+      detail: { side, amount: chosen.length, keys },
+    });
+    const amount = await queue.resolveDead(
+      action,
+      chosen.map(({ id }) => id),
+    );
+    return done(amount, `${count(amount, 'dead letter')} ${words[action]}.`);
+  });
+}
+
+const words = { redrive: 'sent again', discard: 'discarded' } as const;
+
+function idOf(text: string): bigint {
+  if (/^\d{1,19}$/.test(text)) return BigInt(text);
+  throw new ChangeoverError('CONFIG_INVALID', `"${text}" is not the id of a dead letter.`);
+}

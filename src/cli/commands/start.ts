@@ -1,0 +1,35 @@
+import { confirmed } from '../confirm.ts';
+import type { CommandResult } from '../result.ts';
+import { type CommandContext, withSession } from '../session.ts';
+import { stateResult } from './phase-steps.ts';
+
+export interface StartFlags {
+  readonly shadow?: boolean;
+  readonly truncateTarget?: boolean;
+  readonly reconcile?: boolean;
+}
+
+/** `start`: installs both stores and begins to follow. */
+export function start(context: CommandContext, flags: StartFlags): Promise<CommandResult> {
+  return withSession(context, {}, async ({ controller, act, migration }) => {
+    const before = await migration.control.load(migration.migration.name);
+    if (flags.truncateTarget && before.phase === 'off') {
+      const question = `Every row of the collections ${[...migration.migration.collections.keys()].join(', ')} in the target ${migration.definition.target.display} will be deleted.`;
+      const refusal = await confirmed(context, question, before.version);
+      if (refusal) return refusal;
+    }
+    const state = await controller.start({
+      ...act,
+      shadow: flags.shadow === true,
+      truncateTarget: flags.truncateTarget === true,
+      reconcile: flags.reconcile === true,
+    });
+    return {
+      ...stateResult('start', state, [
+        `${state.migration} is in ${state.phase} (state version ${state.version}).`,
+        'Run a worker (`changeover run`), and let every process that writes use the router.',
+      ]),
+      next: ['changeover run', 'changeover status', 'changeover advance'],
+    };
+  });
+}

@@ -1,0 +1,168 @@
+import { progressOfCheckpoint } from '../../backfill/index.ts';
+import type { Status } from '../../controller/index.ts';
+import type { GateVerdict } from '../../gates/index.ts';
+import { routingTable, type Side } from '../../migration/index.ts';
+import type { CommandResult } from '../result.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import { type Paint, painter, type Tone } from '../terminal-io.ts';
+import { columns, count, duration, grouped } from '../words.ts';
+
+/** `status`: where are we, may we advance, why not, how fast can we undo. */
+export function status(context: CommandContext): Promise<CommandResult> {
+  return withSession(context, { tolerateStores: true }, async (session) => {
+    const seen = await session.controller.status();
+    const down = Object.values(seen.sides).some(({ error }) => error !== null);
+    return {
+      kind: 'status',
+      // Part of the picture is missing when a store did not answer.
+      verdict: down ? 'partial' : 'done',
+      stateVersion: seen.state.version,
+      data: { ...seen, mayAdvance: mayAdvance(seen), control: session.migration.control.display },
+      next: nextCommands(seen),
+      text: statusText(seen, session, painter(context.io)),
+    };
+  });
+}
+
+const answers: Readonly<Record<GateVerdict, string>> = {
+  pass: 'yes',
+  fail: 'no',
+  unknown: 'unknown',
+};
+export const tones: Readonly<Record<GateVerdict, Tone>> = {
+  pass: 'good',
+  fail: 'bad',
+  unknown: 'doubt',
+};
+
+function mayAdvance({ next, state }: Status): {
+  readonly to: string | null;
+  readonly answer: string;
+} {
+  if (next !== null) return { to: next.to, answer: answers[next.verdict] };
+  return state.phase === 'off' ? { to: 'dual-write', answer: 'yes' } : { to: null, answer: 'no' };
+}
+
+function nextCommands({ state, next, rollback }: Status): readonly string[] {
+  const commands: string[] = [];
+  if (state.cutover) commands.push('changeover switch-writes --recover');
+  if (state.phase === 'off') commands.push('changeover check', 'changeover start');
+  if (state.phase === 'retired') commands.push('changeover decommission');
+  if (state.phase === 'read-switch' && state.dialBasisPoints < 10_000)
+    commands.push('changeover dial PERCENT');
+  if (next?.verdict === 'pass') {
+    commands.push(
+      next.to === 'write-switch'
+        ? `changeover switch-writes --expect ${next.stateVersion}`
+        : `changeover advance --expect ${next.stateVersion}`,
+    );
+  }
+  if (rollback.to !== null) commands.push('changeover rollback');
+  return commands;
+}
+
+function statusText(seen: Status, session: Session, paint: Paint): readonly string[] {
+  const { state, next } = seen;
+  return [
+    paint('strong', `${state.migration}: ${state.phase}`) +
+      paint(
+        'faint',
+        `  (state version ${state.version}, generation ${state.generation}, epoch ${state.epoch})`,
+      ),
+    '',
+    paint('strong', 'Where are we?'),
+    ...where(seen, session).map((line) => `  ${line}`),
+    '',
+    paint('strong', 'May we advance?'),
+    `  ${advanceLine(seen, paint)}`,
+    ...(next === null || next.verdict === 'pass'
+      ? []
+      : ['', paint('strong', 'Why not?'), ...whyNot(seen, paint).map((line) => `  ${line}`)]),
+    '',
+    paint('strong', 'How fast can we undo?'),
+    `  ${undoLine(seen)}`,
+  ];
+}
+
+function where(seen: Status, { migration }: Session): readonly string[] {
+  const { state, sides, fleet, backfill, mismatches } = seen;
+  const routing = routingTable[state.phase];
+  const dial = state.dialBasisPoints / 100;
+  const segments = state.segments.length > 0 ? ` and segments ${state.segments.join(', ')}` : '';
+  const reads =
+    routing.reads === 'dial' ? `${dial} % target${segments}, else source` : routing.authority;
+  const lines = [`reads: ${reads}; writes: ${routing.authority}`];
+  if (state.workHeld) lines.push('background work is held by the operator');
+  if (state.cutover) {
+    const { attempt, owner, to, status } = state.cutover;
+    lines.push(`a change of authority to the ${to} is ${status} (attempt ${attempt} by ${owner})`);
+  }
+  const rows = (['source', 'target'] as const).map((side) => sideRow(side, sides[side], migration));
+  lines.push(...columns(rows));
+  for (const { stateVersion, instances } of fleet) {
+    const labels = instances.map(
+      ({ id, label, kind, alive }) =>
+        `${label || id} (${kind}${alive ? '' : `, silent, id ${id}`})`,
+    );
+    lines.push(
+      `fleet: ${count(instances.length, 'instance')} at version ${stateVersion}: ${labels.join(', ')}`,
+    );
+  }
+  if (fleet.length === 0) lines.push('fleet: no instance is registered');
+  for (const checkpoint of backfill) {
+    const { rowsRead, estimatedRows, finishedAtMs, rowsDead } = checkpoint;
+    const { estimatedRatio, estimatedRemainingMs } = progressOfCheckpoint(
+      checkpoint,
+      seen.observedAtMs,
+    );
+    const percent = estimatedRatio === null ? '' : ` (about ${Math.floor(estimatedRatio * 100)} %)`;
+    const left =
+      estimatedRemainingMs === null ? '' : `, about ${duration(estimatedRemainingMs)} to go`;
+    const of =
+      finishedAtMs === null ? `of about ${grouped(estimatedRows)}${percent}${left}` : 'finished';
+    lines.push(
+      `backfill of ${checkpoint.collection}: ${grouped(rowsRead)} rows, ${of}${rowsDead > 0 ? `, ${rowsDead} dead` : ''}`,
+    );
+  }
+  lines.push(`mismatches: ${mismatches.open} open, ${mismatches.suspect} to be rechecked`);
+  lines.push(`control store: ${migration.control.display}`);
+  return lines;
+}
+
+function sideRow(
+  side: Side,
+  { engine, role, guard, queue, error }: Status['sides'][Side],
+  { definition }: Session['migration'],
+): readonly string[] {
+  const name = [side, role, `${engine} ${definition[side].display}`];
+  if (error !== null) return [...name, `does not answer: ${error}`];
+  const rules = guard ? `guard ${guard.role}/${guard.epoch}` : 'no guard';
+  const waits = queue
+    ? `queue ${queue.waiting} waiting${queue.waiting > 0 ? ` (oldest ${duration(queue.oldestMs)})` : ''}, ${queue.dead} dead`
+    : 'no queue';
+  return [...name, `${rules}, ${waits}`];
+}
+
+function advanceLine({ next, state }: Status, paint: Paint): string {
+  if (next !== null) {
+    const answer = paint(tones[next.verdict], answers[next.verdict]);
+    return `to ${next.to}: ${answer} (gates: ${next.profile})`;
+  }
+  if (state.cutover) return 'no: a change of authority is under way';
+  return state.phase === 'off' ? 'start it: changeover start' : 'no: this is the last phase';
+}
+
+function whyNot({ next }: Status, paint: Paint): readonly string[] {
+  const closed = next?.gates.filter(({ verdict }) => verdict !== 'pass') ?? [];
+  return closed.map(
+    ({ verdict, gate, message }) =>
+      `${paint(tones[verdict], verdict.padEnd(8))}${gate}: ${message}`,
+  );
+}
+
+function undoLine({ rollback }: Status): string {
+  const { readsMs, writesMs, to, message } = rollback;
+  if (to === null) return message;
+  const time = (ms: number | null): string => (ms === null ? 'not now' : `within ${duration(ms)}`);
+  return `to ${to}: reads ${time(readsMs)}, writes ${time(writesMs)}. ${message}`;
+}

@@ -1,0 +1,57 @@
+import type { ErrorCode } from '../errors/index.ts';
+
+/** How a command ended. `done`: it did what was asked; `yes`, `no`, `unknown`: it answered. */
+export type Verdict =
+  | 'done'
+  | 'yes'
+  | 'no'
+  | 'unknown'
+  | 'usage'
+  | 'refused'
+  | 'unreachable'
+  | 'partial'
+  | 'bug';
+
+/** Exit codes; part of the public API. */
+export const exitCodes: Readonly<Record<Verdict, number>> = {
+  done: 0,
+  yes: 0,
+  no: 1,
+  usage: 2,
+  unknown: 3,
+  refused: 4,
+  unreachable: 5,
+  partial: 6,
+  bug: 70,
+};
+
+/** What each error means for a caller of the command line. */
+export const verdictOfError: Readonly<Record<ErrorCode, Verdict>> = {
+  CONFIG_INVALID: 'usage',
+  KEY_INVALID: 'usage',
+  VALUE_INVALID: 'usage',
+  COLLECTION_UNKNOWN: 'usage',
+  TOKEN_INVALID: 'usage',
+  TOKEN_GAP: 'usage',
+  TRANSFORM_FAILED: 'usage',
+  STORE_REJECTED: 'usage',
+  STATE_CHANGED: 'refused',
+  TRANSITION_REFUSED: 'refused',
+  LEFTOVERS_FOUND: 'refused',
+  AUTHORITY_FENCED: 'refused',
+  DOOR_SHUT: 'refused',
+  GATE_FAILED: 'no',
+  FLEET_NOT_ACKNOWLEDGED: 'no',
+  REVERSE_NOT_DRAINED: 'no',
+  CUTOVER_ABORTED: 'no',
+  FOLLOWER_FAILED: 'no',
+  HOLD_EXPIRED: 'no',
+  CHUNK_LOST: 'no',
+  STORE_CONFLICT: 'no',
+  OUTCOME_UNKNOWN: 'unknown',
+  CONTROL_UNAVAILABLE: 'unreachable',
+  STORE_UNAVAILABLE: 'unreachable',
+  DEADLINE_EXCEEDED: 'unreachable',
+  CLOSED: 'bug',
+  BUG: 'bug',
+};
