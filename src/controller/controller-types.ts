@@ -91,7 +91,9 @@ export interface FleetGroup {
 export interface SideStatus {
   readonly engine: string;
   readonly role: 'authority' | 'follower';
-  /** null: the store did not answer, see `error`. */
+  /** False: nothing of ours is in this store; null: it did not answer. */
+  readonly installed: boolean | null;
+  /** null: not installed, or the store did not answer, see `error`. */
   readonly guard: GuardState | null;
   readonly queue: QueueDepth | null;
   readonly error: string | null;

@@ -78,20 +78,24 @@ async function sideStatus(
   side: Side,
 ): Promise<SideStatus> {
   const { clock } = context.runtime;
-  const { engine, guard, queue } = context.stores[side];
+  const { engine, guard, queue, setup } = context.stores[side];
   const role = authorityOf(state.phase) === side ? 'authority' : 'follower';
   const ask = <T>(what: string, work: Promise<T>): Promise<T | Error> =>
     withDeadline(clock, STORE_MS, `${what} of the ${side}`, work).catch((error: unknown) =>
       error instanceof Error ? error : new Error(messageOf(error)),
     );
+  const objects = await ask('the objects', setup.objects());
+  if (!(objects instanceof Error) && objects.length === 0)
+    return { engine, role, installed: false, guard: null, queue: null, error: null };
   const [row, depth] = await Promise.all([
     ask('the guard', guard.read()),
     ask('the queue', queue.depth()),
   ]);
-  const problem = [row, depth].find((answer) => answer instanceof Error);
+  const problem = [objects, row, depth].find((answer) => answer instanceof Error);
   return {
     engine,
     role,
+    installed: objects instanceof Error ? null : true,
     guard: row instanceof Error ? null : row,
     queue: depth instanceof Error ? null : depth,
     error: problem instanceof Error ? problem.message : null,

@@ -68,6 +68,7 @@ export async function rollbackMigration(
   });
   // Reads are back from here on; the rest looks after the guards, with whatever answers.
   const undone = await undoInterrupted(context, state, act);
+  if (undone.state.phase === 'off') await shutTarget(context, undone.state.epoch);
   if (undone.pending !== null || follows(to) || undone.state.phase === to)
     return done(undone.state, undone.pending);
   return stopFollowing(context, undone.state, to, act, done);
@@ -174,10 +175,13 @@ async function stopFollowing(
       await changeRole(context, 'source', 'idle', 'authority', epoch, GUARD_MS).catch(() => {});
     throw error;
   }
-  // Nobody applies changes any more: late ones find the door shut.
-  if (to === 'off')
-    await changeRole(context, 'target', 'follower', 'idle', epoch, GUARD_MS).catch(() => {});
+  if (to === 'off') await shutTarget(context, epoch);
   return done(last, null);
+}
+
+/** Nobody applies changes any more: late ones find the door shut. A target that does not answer keeps nobody in the phase. */
+async function shutTarget(context: MigrationContext, epoch: number): Promise<void> {
+  await changeRole(context, 'target', 'follower', 'idle', epoch, GUARD_MS).catch(() => {});
 }
 
 /** Ends the attempt, see `Controller.abort`. */

@@ -85,6 +85,8 @@ async function clearMarks(
   let cleared = 0;
   for (const side of sides) {
     try {
+      if (mayBeRemoved(state) && (await context.stores[side].setup.objects()).length === 0)
+        continue;
       if (await clearStaleMark(context, side, lockTimeoutMs)) cleared++;
       if (await idleWhenRetired(context, state, side, lockTimeoutMs)) cleared++;
     } catch (error) {
@@ -107,6 +109,9 @@ async function clearMarks(
     message: `${cleared} guards were put right`,
   };
 }
+
+/** In these phases everything of ours may be gone from the stores. */
+const mayBeRemoved = ({ phase }: MigrationState): boolean => phase === 'off' || phase === 'retired';
 
 /** The last step of retiring, when whoever retired the migration died before it. Retired is final, so this can never be wrong. */
 async function idleWhenRetired(
