@@ -29,7 +29,8 @@ export class Merge {
   }
 
   async begin(): Promise<void> {
-    const { root } = this.#collection;
+    const { root, children } = this.#collection;
+    if (children.length === 0) return;
     await this.#transaction.run([
       {
         text: `CREATE TEMP TABLE ${INSERTED.slice(8)} ON COMMIT DROP AS
@@ -55,18 +56,17 @@ export class Merge {
     const { root, collection } = this.#collection;
     const { fence } = this.#parts.layout;
     const returned = columnList(root.key);
+    const insert = `INSERT INTO ${root.quoted} (${columnList(this.#columns)})${overriding(this.#columns)}
+      SELECT ${columnList(this.#columns)} FROM ${STAGE} s
+      WHERE NOT EXISTS (SELECT 1 FROM ${fence} f WHERE f.collection = $1 AND f.key = ${this.#keyText})
+      ORDER BY ${keyOrder(root.key, 's')}
+      ON CONFLICT (${columnList(root.key)}) DO NOTHING`;
+    const remember = `WITH ins AS (${insert} RETURNING ${returned})
+      INSERT INTO ${INSERTED} SELECT ${returned} FROM ins`;
     const results = await this.#transaction.run([
       { text: `ANALYZE ${STAGE}` },
-      {
-        text: `WITH ins AS (
-          INSERT INTO ${root.quoted} (${columnList(this.#columns)})${overriding(this.#columns)}
-          SELECT ${columnList(this.#columns)} FROM ${STAGE} s
-          WHERE NOT EXISTS (SELECT 1 FROM ${fence} f WHERE f.collection = $1 AND f.key = ${this.#keyText})
-          ORDER BY ${keyOrder(root.key, 's')}
-          ON CONFLICT (${columnList(root.key)}) DO NOTHING RETURNING ${returned})
-        INSERT INTO ${INSERTED} SELECT ${returned} FROM ins`,
-        values: [collection],
-      },
+      // Which roots are ours matters only to their children.
+      { text: this.#collection.children.length === 0 ? insert : remember, values: [collection] },
       {
         text: `DELETE FROM ${root.quoted} t USING ${STAGE} s, ${fence} f
           WHERE f.collection = $1 AND f.deleted AND f.key = ${this.#keyText}
