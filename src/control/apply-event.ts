@@ -21,7 +21,8 @@ const RACES_MAX = 50;
 /**
  * Applies one event to the durable state: load, transition, compare-and-set with its audit entry. The entry's detail holds the event, the
  * phase before (`from`) and after (`phase`), generation and epoch. Emits `state`. With `expectedVersion` the event
- * is bound to that state version (STATE_CHANGED); without, it is applied to whatever the state has become meanwhile.
+ * is bound to that state version (STATE_CHANGED); without, it is applied to whatever the state has become meanwhile. `known`: the state as the
+ * caller last saw it, which saves a round trip when it still stands.
  *
  * Errors: TRANSITION_REFUSED, STATE_CHANGED, CONTROL_UNAVAILABLE (whether it was applied is then unknown).
  */
@@ -30,14 +31,17 @@ export async function applyEvent(
   event: MigrationEvent,
   entry: EventEntry,
   expectedVersion?: number,
+  known?: MigrationState,
 ): Promise<MigrationState> {
   const { control, migration, runtime } = context;
   for (let race = 1; race <= RACES_MAX; race++) {
-    const state = await control.load(migration.name);
+    const guessed = race === 1 ? known : undefined;
+    const state = guessed ?? (await control.load(migration.name));
     if (expectedVersion !== undefined && state.version !== expectedVersion)
       throw stateChanged(expectedVersion, state.version);
     const next = transition(state, event);
     if (isRefusal(next)) {
+      if (guessed) continue;
       throw new ChangeoverError(
         'TRANSITION_REFUSED',
         `${event.type} is refused: ${next.refused}.`,

@@ -69,6 +69,7 @@ export async function applyAttemptEvent(
   entry: EventEntry,
   budgetMs: number,
   expectedVersion?: number,
+  known?: MigrationState,
 ): Promise<MigrationState> {
   const { clock } = context.runtime;
   const started = clock.monotonic();
@@ -77,7 +78,13 @@ export async function applyAttemptEvent(
     try {
       // A hung control store counts as a silent one; what arrives late loses its compare-and-set or is found below.
       const ms = Math.max(1, started + budgetMs - clock.monotonic());
-      const applied = applyEvent(context, event, entry, expectedVersion);
+      const applied = applyEvent(
+        context,
+        event,
+        entry,
+        expectedVersion,
+        unsure ? undefined : known,
+      );
       return await withDeadline(clock, ms, event.type, applied);
     } catch (error) {
       const silent = isChangeoverError(error, 'CONTROL_UNAVAILABLE', 'DEADLINE_EXCEEDED');

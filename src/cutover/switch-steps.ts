@@ -128,6 +128,8 @@ async function hold(run: SwitchRun): Promise<void> {
     { type: 'cutover-hold-writes', attempt },
     { actor: options.actor, reason: options.reason },
     run.leftMs(),
+    undefined,
+    run.state,
   );
 }
 
@@ -225,6 +227,8 @@ async function commit(run: SwitchRun): Promise<void> {
     { type: 'cutover-commit', attempt },
     { actor: options.actor, reason: options.reason },
     left,
+    undefined,
+    run.state,
   );
   run.committedAt = context.runtime.clock.monotonic();
 }
