@@ -1,7 +1,7 @@
 import type { BackfillCheckpoint, MigrationContext } from '../control/index.ts';
 import { dispositionOf } from '../errors/index.ts';
 import { collectionOf, type Shape } from '../migration/index.ts';
-import { decodeKey, encodeKey } from '../record/index.ts';
+import { decodeKey } from '../record/index.ts';
 import { backoffMs } from '../runtime/index.ts';
 import {
   type BackfillLimits,
@@ -11,6 +11,7 @@ import {
   backfillLimits,
 } from './backfill-options.ts';
 import { type BackfillScope, backfillScope, pause, stopReason } from './backfill-scope.ts';
+import { blankCheckpoint, openCheckpoint, totalsOf } from './checkpoint.ts';
 import { type CheckpointWriter, createCheckpointWriter } from './checkpoint-writer.ts';
 import { type ChunkLedger, createChunkLedger } from './chunk-ledger.ts';
 import { type PipelineEnd, runPipeline } from './chunk-pipeline.ts';
@@ -81,7 +82,8 @@ interface RunEnd {
 async function runOnce(run: Run): Promise<RunEnd> {
   const { scope, limits } = run;
   const opened = await persistently(run, () => openCheckpoint(scope));
-  if (opened === null) return { end: stopReason(scope) ?? 'aborted', checkpoint: blank(scope) };
+  if (opened === null)
+    return { end: stopReason(scope) ?? 'aborted', checkpoint: blankCheckpoint(scope) };
   const { checkpoint, resumed } = opened;
   if (checkpoint.finishedAtMs !== null) return { end: 'finished', checkpoint };
   const writer = createCheckpointWriter(scope.context, checkpoint);
@@ -161,41 +163,6 @@ async function finish(
   return saved === null ? (stopReason(scope) ?? 'aborted') : 'finished';
 }
 
-/** The checkpoint of this generation, or a new one with the largest key of now. */
-async function openCheckpoint(
-  scope: BackfillScope,
-): Promise<{ readonly checkpoint: BackfillCheckpoint; readonly resumed: boolean }> {
-  const { control, migration } = scope.context;
-  const { name } = scope.collection;
-  const found = await control.checkpoint(migration.name, name);
-  if (found && found.generation === scope.begun.generation)
-    return { checkpoint: found, resumed: true };
-  const { last, estimatedRows } = await scope.authority.records.extent(name);
-  const checkpoint: BackfillCheckpoint = {
-    ...blank(scope),
-    frozenLast: last === null ? null : encodeKey(last),
-    estimatedRows: Math.max(0, estimatedRows),
-  };
-  await control.saveCheckpoint(migration.name, checkpoint);
-  return { checkpoint, resumed: false };
-}
-
-function blank(scope: BackfillScope): BackfillCheckpoint {
-  return {
-    collection: scope.collection.name,
-    generation: scope.begun.generation,
-    frozenLast: null,
-    doneUntil: null,
-    nextChunk: 1,
-    rowsRead: 0,
-    rowsInserted: 0,
-    rowsDead: 0,
-    estimatedRows: 0,
-    startedAtMs: scope.context.runtime.clock.now(),
-    finishedAtMs: null,
-  };
-}
-
 /** Another worker has the collection: waits until its checkpoint has not moved for a while, or it is finished. */
 async function standBy(run: Run, seen: BackfillCheckpoint): Promise<void> {
   const { scope, limits } = run;
@@ -269,11 +236,6 @@ function tooManyDead(
   const totals = ledger.totals();
   const dead = totals.dead + more;
   return dead >= limits.deadRowsMin && dead > (totals.read + alsoRead) * limits.deadRatioMax;
-}
-
-function totalsOf(checkpoint: BackfillCheckpoint, ledger: ChunkLedger): BackfillCheckpoint {
-  const { read, inserted, dead } = ledger.totals();
-  return { ...checkpoint, rowsRead: read, rowsInserted: inserted, rowsDead: dead };
 }
 
 function announce(

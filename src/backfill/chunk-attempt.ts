@@ -17,12 +17,24 @@ export type AttemptOutcome =
   | { readonly type: 'split'; readonly at: Key }
   /** The copied bytes were refused: to be tried as records. */
   | { readonly type: 'demote' }
-  /** One single record was refused for good; it is left out of the next attempt. */
+  /** One single record was refused; after some attempts it is left out of the next one. */
   | { readonly type: 'refused' }
   /** The run ends; nothing was written. */
   | { readonly type: 'stopped' }
   /** Too many dead rows. */
   | { readonly type: 'dead-limit' };
+
+/** A single record that the follower refused, so many times. */
+export interface Refusal {
+  readonly times: number;
+  readonly reason: string;
+}
+
+/**
+ * So often must a single record be refused before it is dead: a unique value may be held by a row whose own live change is still on its
+ * way, and a dead letter parks the later changes of its key until a person comes.
+ */
+const REFUSALS = 3;
 
 /** What the attempts of one run share. */
 export interface AttemptTools {
@@ -31,8 +43,8 @@ export interface AttemptTools {
   readonly reader: ChunkReader;
   readonly writers: Permits;
   readonly dead: DeadRows;
-  /** Encoded key → reason: single records that the follower refused. */
-  readonly refused: Map<string, string>;
+  /** Encoded key → single records that the follower refused. */
+  readonly refused: Map<string, Refusal>;
   /** True when so many more dead rows would be too many. */
   readonly tooManyDead: (more: number, alsoRead: number) => boolean;
 }
@@ -135,14 +147,15 @@ async function moveRecords(
 function withoutRefused(
   records: readonly StoredRecord[],
   dead: readonly DeadRow[],
-  refused: ReadonlyMap<string, string>,
+  refused: ReadonlyMap<string, Refusal>,
 ): { readonly records: readonly StoredRecord[]; readonly dead: readonly DeadRow[] } {
   if (refused.size === 0) return { records, dead };
   const more: DeadRow[] = [];
   const rest = records.filter(({ key }) => {
-    const reason = refused.get(encodeKey(key));
-    if (reason !== undefined) more.push({ key, reason });
-    return reason === undefined;
+    const refusal = refused.get(encodeKey(key));
+    if (refusal === undefined || refusal.times < REFUSALS) return true;
+    more.push({ key, reason: refusal.reason });
+    return false;
   });
   return { records: rest, dead: [...dead, ...more] };
 }
@@ -150,13 +163,14 @@ function withoutRefused(
 /** Bisection: one bad row must not keep the others out (MOLT and pgloader reject whole batches). */
 function halved(
   records: readonly StoredRecord[],
-  refused: Map<string, string>,
+  refused: Map<string, Refusal>,
   reason: string,
 ): AttemptOutcome {
   const middle = records[Math.floor(records.length / 2) - 1];
   if (middle) return { type: 'split', at: middle.key };
   const only = records[0] as StoredRecord;
-  refused.set(encodeKey(only.key), reason);
+  const id = encodeKey(only.key);
+  refused.set(id, { times: (refused.get(id)?.times ?? 0) + 1, reason });
   return { type: 'refused' };
 }
 

@@ -26,6 +26,8 @@ export interface PipelineParts {
 
 /** Chunks between the first that is not done and the last that is planned: a stuck one must not let the list grow for ever. */
 const WINDOW_MAX = 256;
+/** Between refusals of one single record: time for the live change that may resolve it. */
+const REFUSED_PAUSE_MS = 100;
 const RETRY = { firstMs: 100, maxMs: 5_000 } as const;
 
 /**
@@ -132,6 +134,7 @@ async function settleChunk(
       const outcome = await retrying(parts, ended, () => attemptChunk(tools, chunk, rows));
       if (outcome === stopped) return null;
       if (outcome.type !== 'refused') return conclude(parts, chunk, outcome);
+      await pause(parts.scope, REFUSED_PAUSE_MS);
     }
   } catch (error) {
     if (isChangeoverError(error, 'CHUNK_LOST')) return 'lost';

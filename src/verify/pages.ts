@@ -42,7 +42,7 @@ export async function* pairsByRange(
 ): AsyncGenerator<readonly Pair[], void, void> {
   const read = (after: Key | null): Promise<AuthorityPage> =>
     persistently(scope, () => readPage(scope, { after, until: range.until }, batchRows));
-  // The next authority page is read while the follower's is compared; a failure is kept until it is asked for.
+  // The next authority page is read while the follower's is; a failure is kept until it is asked for.
   const ahead = (after: Key | null): (() => Promise<AuthorityPage>) => {
     const settled = read(after).then(
       (page) => () => Promise.resolve(page),
@@ -51,10 +51,14 @@ export async function* pairsByRange(
     return async () => (await settled)();
   };
   let next: (() => Promise<AuthorityPage>) | null = ahead(range.after);
-  while (next) {
-    const page: AuthorityPage = await next();
-    next = page.last ? null : ahead(page.range.until);
-    yield* pairsOfPage(scope, page, batchRows);
+  try {
+    while (next) {
+      const page: AuthorityPage = await next();
+      next = page.last ? null : ahead(page.range.until);
+      yield* pairsOfPage(scope, page, batchRows);
+    }
+  } finally {
+    await next?.().catch(() => undefined);
   }
 }
 
@@ -143,5 +147,31 @@ export async function* pairsBySample(
     if (random.next() < share) yield* pairsByRange(scope, { after: from, until }, batchRows);
     if (until === null) return;
     after = until;
+  }
+}
+
+/** The same items, the next one being made while the present one is used. A failure comes out in its turn. */
+export async function* readAhead<T>(
+  items: AsyncGenerator<T, void, void>,
+): AsyncGenerator<T, void, void> {
+  const ask = (): (() => Promise<IteratorResult<T, void>>) => {
+    const settled = items.next().then(
+      (result) => () => Promise.resolve(result),
+      (error: unknown) => () => Promise.reject(error),
+    );
+    return async () => (await settled)();
+  };
+  let next = ask();
+  try {
+    for (;;) {
+      const { done, value } = await next();
+      if (done) return;
+      next = ask();
+      yield value as T;
+    }
+  } finally {
+    // Nothing of ours may be under way when the caller has stopped.
+    await next().catch(() => undefined);
+    await items.return();
   }
 }

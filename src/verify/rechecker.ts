@@ -1,5 +1,6 @@
 import { dispositionOf, messageOf } from '../errors/index.ts';
-import { compareVersions, type Key } from '../record/index.ts';
+import { compareVersions, type DataRecord, type Key } from '../record/index.ts';
+import type { Clock } from '../runtime/index.ts';
 import type { Comparator, Pair, PairDifference } from './comparator.ts';
 import { type Standing, standingsOf } from './queue-standing.ts';
 import { type RecheckEntry, RecheckQueue } from './recheck-queue.ts';
@@ -77,6 +78,8 @@ type Entry = RecheckEntry<Memory>;
  * entry of the key left means that the follower has each of them; (3) read the follower with its fence: a fence not newer than V means that it
  * has nothing beyond. Then it must hold exactly what was re-read. Otherwise a change is under way, and the key is looked at again.
  * A store whose queue cannot say this per key is asked for the age of its oldest entry: the authority's value must have stood still for longer.
+ *
+ * A suspect: waiting → plain looks (`delaysMs`, but for the last) → exact looks, until decided. `onDecision` must not throw.
  */
 export function createRechecker(
   scope: VerifyScope,
@@ -84,26 +87,184 @@ export function createRechecker(
   options: RecheckOptions,
   onDecision: (decision: Decision) => void,
 ): Rechecker {
-  const { clock } = scope.context.runtime;
-  const { name } = scope.collection;
-  const queue = new RecheckQueue<Memory>();
-  const delays = options.delaysMs ?? [200, 1_000, 3_000];
-  const hotDelayMs = options.hotDelayMs ?? 100;
-  const hotTriesMax = options.hotTriesMax ?? 20;
-  const lagMaxMs = options.lagMaxMs ?? 30_000;
-  const giveUpAfterMs = options.giveUpAfterMs ?? 60_000;
+  return new SuspectRechecker(scope, comparator, options, onDecision);
+}
 
-  const decide = (
+const recheckDefaults: Required<RecheckOptions> = {
+  delaysMs: [200, 1_000, 3_000],
+  hotDelayMs: 100,
+  hotTriesMax: 20,
+  lagMaxMs: 30_000,
+  giveUpAfterMs: 60_000,
+};
+
+class SuspectRechecker implements Rechecker {
+  readonly #scope: VerifyScope;
+  readonly #comparator: Comparator;
+  readonly #options: Required<RecheckOptions>;
+  readonly #onDecision: (decision: Decision) => void;
+  readonly #clock: Clock;
+  readonly #queue = new RecheckQueue<Memory>();
+
+  constructor(
+    scope: VerifyScope,
+    comparator: Comparator,
+    options: RecheckOptions,
+    onDecision: (decision: Decision) => void,
+  ) {
+    this.#scope = scope;
+    this.#comparator = comparator;
+    this.#options = { ...recheckDefaults, ...options };
+    this.#onDecision = onDecision;
+    this.#clock = scope.context.runtime.clock;
+  }
+
+  get size(): number {
+    return this.#queue.size;
+  }
+
+  suspect(key: Key, suspicion: Suspicion): boolean {
+    const now = this.#clock.monotonic();
+    const memory: Memory = {
+      suspicion,
+      seenAt: now,
+      text: undefined,
+      stableSince: now,
+      changes: 0,
+      exactLooks: 0,
+      failingSince: null,
+    };
+    return this.#queue.suspect(key, memory, now + (this.#options.delaysMs[0] ?? 0));
+  }
+
+  async work(): Promise<void> {
+    const due = this.#queue.take(this.#clock.monotonic(), BATCH);
+    const exact = (entry: Entry): boolean => entry.tries >= this.#options.delaysMs.length - 1;
+    const plain = due.filter((entry) => !exact(entry));
+    await this.#look(plain, () => this.#plainLook(plain));
+    const last = due.filter(exact);
+    await this.#look(last, () => this.#exactLook(last));
+  }
+
+  async drain(left: number): Promise<void> {
+    while (this.#queue.size > left && stopReason(this.#scope) === null) {
+      const waitMs = (this.#queue.nextAt() ?? 0) - this.#clock.monotonic();
+      if (waitMs > 0) await pause(this.#scope, waitMs);
+      if (stopReason(this.#scope) === null) await this.work();
+    }
+  }
+
+  /** A look that fails is not a look: the same one is due again, for a while. */
+  async #look(entries: readonly Entry[], how: () => Promise<void>): Promise<void> {
+    if (entries.length === 0) return;
+    try {
+      await how();
+    } catch (error) {
+      const retry = dispositionOf(error) === 'retry';
+      const now = this.#clock.monotonic();
+      for (const entry of entries) {
+        const failingSince = entry.memory.failingSince ?? now;
+        if (retry && now - failingSince < this.#options.giveUpAfterMs) {
+          const same = { ...entry, tries: entry.tries - 1 };
+          this.#queue.again(same, { ...entry.memory, failingSince }, now + FAILED_DELAY_MS);
+        } else this.#decide(entry, 'unresolved', null, 'unknown', messageOf(error));
+      }
+    }
+  }
+
+  async #plainLook(entries: readonly Entry[]): Promise<void> {
+    const { authority, follower, collection } = this.#scope;
+    const keys = entries.map(({ key }) => key);
+    const before = await authority.records.read(collection.name, keys);
+    const after = await follower.records.read(collection.name, keys);
+    const pairs = pairsOf(keys, before, after);
+    const found = await this.#comparator.compare(pairs);
+    const { delaysMs, hotDelayMs } = this.#options;
+    entries.forEach((old, index) => {
+      const entry = this.#remembered(old, pairs[index] as Pair);
+      if (!found[index]) this.#decide(entry, 'transient', null, 'none', '');
+      else this.#again(entry, delaysMs[entry.tries + 1] ?? hotDelayMs);
+    });
+  }
+
+  async #exactLook(entries: readonly Entry[]): Promise<void> {
+    const { authority, follower, collection, begun } = this.#scope;
+    const keys = entries.map(({ key }) => key);
+    const before = await authority.records.reread(collection.name, keys, begun.epoch);
+    const askedAt = this.#clock.monotonic();
+    const { standings, oldestMs } = await standingsOf(this.#scope, keys);
+    const after = await follower.records.read(collection.name, keys, { withFence: true });
+    const pairs = pairsOf(keys, before, after);
+    const found = await this.#comparator.compare(pairs);
+    entries.forEach((old, index) => {
+      const reread = before[index];
+      if (reread?.state !== 'read') {
+        this.#whenHot(old, null, 'a writer held the key at each look');
+        return;
+      }
+      const entry = this.#remembered(old, pairs[index] as Pair);
+      const difference = found[index] ?? null;
+      const fence = after[index]?.fence ?? null;
+      if (difference === null) this.#decide(entry, 'transient', null, 'none', '');
+      else if (fence !== null && compareVersions(fence, reread.version) > 0)
+        this.#whenHot(entry, difference, 'it was written at each look');
+      else this.#whenStill(entry, difference, standings[index] ?? 'unknown', askedAt - oldestMs);
+    });
+  }
+
+  /** Nothing newer has come in: a difference is real unless a change of the key is still on its way. */
+  #whenStill(entry: Entry, difference: PairDifference, standing: Standing, oldestAt: number): void {
+    const { memory } = entry;
+    const { note } = difference;
+    if (standing === 'dead') {
+      const dead = 'dead letter: its change waits for a person';
+      this.#decide(entry, 'persistent', difference, standing, note ? `${dead}; ${note}` : dead);
+      return;
+    }
+    // The write behind the present value is older than the first look that saw it: its entry would be older, too.
+    const stoodStill = standing === 'unknown' && memory.stableSince < oldestAt;
+    if (standing === 'none' || stoodStill)
+      this.#decide(entry, 'persistent', difference, standing, note);
+    else if (this.#clock.monotonic() - memory.seenAt < this.#options.lagMaxMs)
+      this.#again(entry, LAG_DELAY_MS);
+    else if (standing === 'waiting')
+      this.#decide(entry, 'persistent', difference, standing, 'its change waits in the queue');
+    else this.#decide(entry, 'unresolved', difference, standing, 'the queue is behind');
+  }
+
+  #whenHot(entry: Entry, difference: PairDifference | null, note: string): void {
+    const exactLooks = entry.memory.exactLooks + 1;
+    const hot = { ...entry, memory: { ...entry.memory, exactLooks } };
+    if (exactLooks < this.#options.hotTriesMax) this.#again(hot, this.#options.hotDelayMs);
+    else this.#decide(hot, 'unresolved', difference, 'unknown', note);
+  }
+
+  /** The entry with what this look saw of the authority. */
+  #remembered(entry: Entry, pair: Pair): Entry {
+    const text = JSON.stringify(pair.authority);
+    const { memory } = entry;
+    if (memory.text === text) return entry;
+    const changes = memory.text === undefined ? 0 : memory.changes + 1;
+    return { ...entry, memory: { ...memory, text, changes, stableSince: this.#clock.monotonic() } };
+  }
+
+  #again(entry: Entry, delayMs: number): void {
+    const memory = { ...entry.memory, failingSince: null };
+    this.#queue.again(entry, memory, this.#clock.monotonic() + delayMs);
+  }
+
+  #decide(
     entry: Entry,
     verdict: Decision['verdict'],
     difference: PairDifference | null,
     standing: Standing,
     note: string,
-  ): void => {
+  ): void {
     const { suspicion, changes, exactLooks } = entry.memory;
-    if (!queue.settle(entry, clock.monotonic() + (delays[0] ?? 0))) return;
+    const nextAt = this.#clock.monotonic() + (this.#options.delaysMs[0] ?? 0);
+    if (!this.#queue.settle(entry, nextAt)) return;
     const looks = entry.tries + 1;
-    onDecision({
+    this.#onDecision({
       key: entry.key,
       id: entry.id,
       suspicion,
@@ -114,154 +275,15 @@ export function createRechecker(
       note,
       rechecks: suspicion.rechecks + looks,
     });
-  };
-  const again = (entry: Entry, delayMs: number, change: Partial<Memory> = {}): void =>
-    queue.again(entry, { ...entry.memory, ...change }, clock.monotonic() + delayMs);
+  }
+}
 
-  /** The entry with what this look saw of the authority. */
-  const remembered = (entry: Entry, pair: Pair): Entry => {
-    const text = JSON.stringify(pair.authority);
-    const { memory } = entry;
-    if (memory.text === text) return entry;
-    const changes = memory.text === undefined ? 0 : memory.changes + 1;
-    return { ...entry, memory: { ...memory, text, changes, stableSince: clock.monotonic() } };
-  };
+type Held = readonly { readonly record: DataRecord | null }[];
 
-  const plainLook = async (entries: readonly Entry[]): Promise<void> => {
-    const keys = entries.map(({ key }) => key);
-    const before = await scope.authority.records.read(name, keys);
-    const after = await scope.follower.records.read(name, keys);
-    const pairs = keys.map((key, index) => ({
-      key,
-      authority: before[index]?.record ?? null,
-      follower: after[index]?.record ?? null,
-    }));
-    const found = await comparator.compare(pairs);
-    entries.forEach((old, index) => {
-      const entry = remembered(old, pairs[index] as Pair);
-      const difference = found[index] ?? null;
-      if (difference === null) decide(entry, 'transient', null, 'none', '');
-      else again(entry, delays[entry.tries + 1] ?? hotDelayMs, { failingSince: null });
-    });
-  };
-
-  const exactLook = async (entries: readonly Entry[]): Promise<void> => {
-    const keys = entries.map(({ key }) => key);
-    const before = await scope.authority.records.reread(name, keys, scope.begun.epoch);
-    const askedAt = clock.monotonic();
-    const { standings, oldestMs } = await standingsOf(scope, keys);
-    const after = await scope.follower.records.read(name, keys, { withFence: true });
-    const pairs = keys.map((key, index) => ({
-      key,
-      authority: before[index]?.record ?? null,
-      follower: after[index]?.record ?? null,
-    }));
-    const found = await comparator.compare(pairs);
-    entries.forEach((old, index) => {
-      const reread = before[index];
-      if (reread === undefined || reread.state === 'busy') {
-        whenHot(old, null, 'a writer held the key at each look');
-        return;
-      }
-      const entry = remembered(old, pairs[index] as Pair);
-      const difference = found[index] ?? null;
-      const fence = after[index]?.fence ?? null;
-      if (difference === null) decide(entry, 'transient', null, 'none', '');
-      else if (fence !== null && compareVersions(fence, reread.version) > 0)
-        whenHot(entry, difference, 'it was written at each look');
-      else whenStill(entry, difference, standings[index] ?? 'unknown', askedAt - oldestMs);
-    });
-  };
-
-  /** Nothing newer has come in: a difference is real unless a change of the key is still on its way. */
-  const whenStill = (
-    entry: Entry,
-    difference: PairDifference,
-    standing: Standing,
-    oldestAt: number,
-  ): void => {
-    const { memory } = entry;
-    const { note } = difference;
-    if (standing === 'dead') {
-      const dead = 'dead letter: its change waits for a person';
-      decide(entry, 'persistent', difference, standing, note ? `${dead}; ${note}` : dead);
-      return;
-    }
-    // The write behind the present value is older than the first look that saw it: its entry would be older, too.
-    const stoodStill = standing === 'unknown' && memory.stableSince < oldestAt;
-    const settled = standing === 'none' || stoodStill;
-    if (settled) decide(entry, 'persistent', difference, standing, note);
-    else if (clock.monotonic() - memory.seenAt < lagMaxMs)
-      again(entry, LAG_DELAY_MS, { failingSince: null });
-    else if (standing === 'waiting')
-      decide(entry, 'persistent', difference, standing, 'its change waits in the queue');
-    else decide(entry, 'unresolved', difference, standing, 'the queue is behind');
-  };
-
-  const whenHot = (entry: Entry, difference: PairDifference | null, note: string): void => {
-    const exactLooks = entry.memory.exactLooks + 1;
-    if (exactLooks < hotTriesMax) again(entry, hotDelayMs, { exactLooks, failingSince: null });
-    else decide(entry, 'unresolved', difference, 'unknown', note);
-  };
-
-  const look = async (
-    entries: readonly Entry[],
-    how: (entries: readonly Entry[]) => Promise<void>,
-  ): Promise<void> => {
-    if (entries.length === 0) return;
-    try {
-      await how(entries);
-    } catch (error) {
-      const retry = dispositionOf(error) === 'retry';
-      const now = clock.monotonic();
-      for (const entry of entries) {
-        const since = entry.memory.failingSince ?? now;
-        if (retry && now - since < giveUpAfterMs) {
-          // Not a look: the same one is due again.
-          queue.again(
-            { ...entry, tries: entry.tries - 1 },
-            { ...entry.memory, failingSince: since },
-            now + FAILED_DELAY_MS,
-          );
-        } else decide(entry, 'unresolved', null, 'unknown', messageOf(error));
-      }
-    }
-  };
-
-  const work = async (): Promise<void> => {
-    const due = queue.take(clock.monotonic(), BATCH);
-    const exact = (entry: Entry): boolean => entry.tries >= delays.length - 1;
-    await look(
-      due.filter((entry) => !exact(entry)),
-      plainLook,
-    );
-    await look(due.filter(exact), exactLook);
-  };
-
-  return {
-    get size() {
-      return queue.size;
-    },
-    suspect(key, suspicion) {
-      const now = clock.monotonic();
-      const memory: Memory = {
-        suspicion,
-        seenAt: now,
-        text: undefined,
-        stableSince: now,
-        changes: 0,
-        exactLooks: 0,
-        failingSince: null,
-      };
-      return queue.suspect(key, memory, now + (delays[0] ?? 0));
-    },
-    work,
-    async drain(left) {
-      while (queue.size > left && stopReason(scope) === null) {
-        const waitMs = (queue.nextAt() ?? 0) - clock.monotonic();
-        if (waitMs > 0) await pause(scope, waitMs);
-        if (stopReason(scope) === null) await work();
-      }
-    },
-  };
+function pairsOf(keys: readonly Key[], authority: Held, follower: Held): readonly Pair[] {
+  return keys.map((key, index) => ({
+    key,
+    authority: authority[index]?.record ?? null,
+    follower: follower[index]?.record ?? null,
+  }));
 }

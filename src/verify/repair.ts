@@ -5,7 +5,8 @@ import type { DoorVerdict } from '../store/index.ts';
 import { type Comparator, createComparator, type PairDifference } from './comparator.ts';
 import { persistently } from './pages.ts';
 import { createRechecker, type Decision } from './rechecker.ts';
-import type { RepairedKey, RepairOptions, RepairOutcome, RepairReport } from './repair-options.ts';
+import type { RepairedKey, RepairOptions, RepairReport } from './repair-options.ts';
+import { bare, countOutcomes, resultOf } from './repair-result.ts';
 import {
   pause,
   stopReason,
@@ -294,31 +295,4 @@ async function forget(scope: VerifyScope, settled: readonly RepairedKey[]): Prom
     .map(({ key }) => ({ collection: scope.collection.name, key: encodeKey(key) }));
   if (gone.length > 0)
     await persistently(scope, () => control.mismatches.drop(migration.name, gone));
-}
-
-function resultOf(
-  plan: Pick<RepairedKey, 'key' | 'action'> & { readonly difference: PairDifference },
-  outcome: RepairOutcome,
-  note: string = plan.difference.note,
-): RepairedKey {
-  const { kind, fields } = plan.difference;
-  return { key: plan.key, kind, action: plan.action, outcome, fields, note };
-}
-
-function bare(key: Key, outcome: 'equal' | 'busy'): RepairedKey {
-  return { key, kind: null, action: 'none', outcome, fields: [], note: '' };
-}
-
-function countOutcomes(keys: readonly RepairedKey[]): Readonly<Record<RepairOutcome, number>> {
-  const counts: Record<RepairOutcome, number> = {
-    proposed: 0,
-    repaired: 0,
-    equal: 0,
-    'extra-kept': 0,
-    overtaken: 0,
-    busy: 0,
-    failed: 0,
-  };
-  for (const { outcome } of keys) counts[outcome] += 1;
-  return counts;
 }

@@ -48,11 +48,12 @@ export async function recheckSuspects(
   const open = (await control.mismatches.list(migration.name, { status: 'open', limit })).filter(
     ({ lastSeenMs }) => lastSeenMs < openBefore,
   );
-  const lines = [...suspects, ...open].slice(0, limit);
+  // A named closure has no keys, and a collection may have left the configuration: nobody can recheck those here.
+  const lines = [...suspects, ...open]
+    .filter(({ collection }) => migration.collections.has(collection))
+    .slice(0, limit);
   let report = nothing;
   for (const name of new Set(lines.map(({ collection }) => collection))) {
-    // A named closure has no keys, and a collection may have left the configuration: nobody can recheck those here.
-    if (!migration.collections.has(name)) continue;
     const scope = verifyScope(context, name, options, signal);
     const own = lines.filter(({ collection }) => collection === name);
     report = sum(report, await recheckLines(scope, own, options.recheck ?? {}));

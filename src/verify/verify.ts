@@ -4,7 +4,7 @@ import type { Key } from '../record/index.ts';
 import type { KeyRange } from '../store/index.ts';
 import { createComparator, type Pair } from './comparator.ts';
 import { createEvidenceTally, type EvidenceTally } from './evidence-tally.ts';
-import { pairsByKey, pairsByRange, pairsBySample } from './pages.ts';
+import { pairsByKey, pairsByRange, pairsBySample, readAhead } from './pages.ts';
 import {
   createRechecker,
   type Decision,
@@ -172,8 +172,10 @@ async function walkPairs(walk: Walk): Promise<VerifyStop | null> {
   const { scope, options, rechecker, counts } = walk;
   const suspectsMax = options.suspectsMax ?? 5_000;
   const mismatchesMax = options.mismatchesMax ?? 10_000;
+  const { clock } = scope.context.runtime;
+  let flushedAt = clock.monotonic();
   const tooMany = (): boolean => persistentTotal(counts.now()) >= mismatchesMax;
-  for await (const pairs of pairsOf(scope, options)) {
+  for await (const pairs of readAhead(pairsOf(scope, options))) {
     const stop = stopReason(scope);
     if (stop) return stop;
     if (options.pace && !(await options.pace(pairs.length, scope.signal)))
@@ -183,7 +185,10 @@ async function walkPairs(walk: Walk): Promise<VerifyStop | null> {
     while (rechecker.size > suspectsMax && stopReason(scope) === null && !tooMany())
       await drainSome(walk);
     await walk.writer.flush();
-    await walk.tally.flush();
+    if (clock.monotonic() - flushedAt >= TALLY_MS) {
+      await walk.tally.flush();
+      flushedAt = clock.monotonic();
+    }
     walk.progress(false);
     if (tooMany()) return 'too-many-mismatches';
   }
@@ -191,6 +196,8 @@ async function walkPairs(walk: Walk): Promise<VerifyStop | null> {
   return tooMany() ? 'too-many-mismatches' : stopReason(scope);
 }
 
+/** Evidence is sent this often; a process that dies loses at most so much of what speaks for parity. */
+const TALLY_MS = 1_000;
 const DRAIN_STEP = 500;
 
 async function drainSome({ rechecker, writer, scope }: Walk): Promise<void> {
@@ -206,7 +213,10 @@ function extentOf(options: VerifyOptions): VerifyReport['extent'] {
   return options.sample !== undefined && options.sample < 1 ? 'sample' : 'full';
 }
 
-function pairsOf(scope: VerifyScope, options: VerifyOptions): AsyncIterable<readonly Pair[]> {
+function pairsOf(
+  scope: VerifyScope,
+  options: VerifyOptions,
+): AsyncGenerator<readonly Pair[], void, void> {
   const batchRows = Math.max(1, options.batchRows ?? 1_000);
   if (options.keys) return pairsByKey(scope, options.keys, Math.min(batchRows, 500));
   if (options.scope) return pairsByRange(scope, options.scope, batchRows);

@@ -4,7 +4,7 @@ import {
   memoryForeignWriter,
   memoryStore,
 } from '../../src/adapters/memory/index.ts';
-import type { MigrationContext } from '../../src/control/index.ts';
+import type { ControlStore, MigrationContext } from '../../src/control/index.ts';
 import {
   type ChangeoverEvent,
   type Collection,
@@ -50,20 +50,31 @@ export interface EngineFixture {
   readonly close: () => Promise<void>;
 }
 
+export interface EngineFixtureOptions {
+  /** Default: one in memory. Closed with the fixture. */
+  readonly control?: ControlStore;
+  /** Another process has installed and started it. */
+  readonly joins?: boolean;
+  readonly instance?: string;
+}
+
 export async function engineFixture(
   stores: Readonly<Record<Side, MigrationStore>>,
   collection: Collection,
+  options: EngineFixtureOptions = {},
 ): Promise<EngineFixture> {
   const migration = 'fixture';
-  const control = await memoryControl().connect(systemRuntime);
-  await stores.source.setup.install('authority', 1);
-  await stores.target.setup.install('follower', 1);
+  const control = options.control ?? (await memoryControl().connect(systemRuntime));
   let state: MigrationState = await control.load(migration);
   const setState = async (change: Partial<MigrationState>): Promise<void> => {
     state = { ...state, ...change, version: state.version + 1 };
     await control.commit(state, { actor: 'test', action: 'test', reason: '', detail: {} });
   };
-  await setState({ ...initialState(migration), version: 1, phase: 'backfill' });
+  if (!options.joins) {
+    await stores.source.setup.install('authority', 1);
+    await stores.target.setup.install('follower', 1);
+    await setState({ ...initialState(migration), version: 1, phase: 'backfill' });
+  }
   const events: ChangeoverEvent[] = [];
   const hub = createEventHub();
   hub.subscribe((event) => events.push(event));
@@ -73,7 +84,7 @@ export async function engineFixture(
     control,
     runtime: systemRuntime,
     events: hub,
-    instance: 'worker-1',
+    instance: options.instance ?? 'worker-1',
   };
   return {
     context,

@@ -2,7 +2,12 @@ import { postgres } from '../../src/adapters/postgres/index.ts';
 import type { Collection, Side } from '../../src/migration/index.ts';
 import { systemRuntime } from '../../src/runtime/index.ts';
 import type { MigrationStore } from '../../src/store/index.ts';
-import { type EngineFixture, engineFixture, itemsCollection } from './engine-fixture.ts';
+import {
+  type EngineFixture,
+  type EngineFixtureOptions,
+  engineFixture,
+  itemsCollection,
+} from './engine-fixture.ts';
 
 /** A wide `customers` table that becomes `customers` with child rows in `contact_points`. */
 export const customersDdl = {
@@ -58,10 +63,11 @@ export const customers: Collection = itemsCollection({
   backward: (record) => record,
 });
 
-/** The fixture over two PostgreSQL databases whose tables exist. `close` uninstalls. */
+/** The fixture over two PostgreSQL databases whose tables exist. */
 export async function postgresFixture(
   urls: Readonly<Record<Side, string>>,
   collection: Collection,
+  options: EngineFixtureOptions = {},
 ): Promise<EngineFixture> {
   const connect = (side: Side): Promise<MigrationStore> =>
     postgres({ url: urls[side] }).connect({
@@ -71,5 +77,5 @@ export async function postgresFixture(
       runtime: systemRuntime,
     });
   const stores = { source: await connect('source'), target: await connect('target') };
-  return engineFixture(stores, collection);
+  return engineFixture(stores, collection, options);
 }
