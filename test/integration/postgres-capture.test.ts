@@ -206,3 +206,45 @@ test('an authority is never emptied; a follower is, also where other tables refe
   await store.setup.truncate('orders');
   expect(await store.setup.countUpTo('orders', 10)).toBe(0);
 });
+
+test('children of numeric keys and rows of partitions are captured under the key as the root spells it', async () => {
+  await databases.query(
+    0,
+    `CREATE TABLE prices (id numeric(8,2) PRIMARY KEY, v int) PARTITION BY RANGE (id);
+     CREATE TABLE prices_low PARTITION OF prices FOR VALUES FROM (0) TO (100);
+     CREATE TABLE prices_high PARTITION OF prices FOR VALUES FROM (100) TO (1000);
+     CREATE TABLE tags (id int PRIMARY KEY, price numeric)`,
+  );
+  const other = await stores.open(
+    {
+      prices: {
+        table: 'prices',
+        key: ['id'],
+        children: { tags: { table: 'tags', key: ['id'], parent: ['price'] } },
+      },
+    },
+    { migration: 'prices' },
+  );
+  await other.setup.install('authority', 1);
+  await other.setup.installCapture('prices');
+  await databases.query(0, 'INSERT INTO prices_low VALUES (5, 1)');
+  await databases.query(0, 'INSERT INTO tags VALUES (1, 5), (2, 7)');
+  await databases.query(0, 'UPDATE prices SET id = 500 WHERE id = 5');
+  const claimed = await other.queue.claim(10, 'w', 1_000);
+  expect(new Set(claimed.map((entry) => entry.key[0]))).toEqual(
+    new Set(['5.00', '7.00', '500.00']),
+  );
+  expect(await other.records.reread('prices', [['7'], ['500']], 1)).toMatchObject([
+    { key: ['7.00'], record: null },
+    { key: ['500.00'], record: { v: '1', tags: [] } },
+  ]);
+  const gone = await other.records.write(aWrite('prices', ['7'], {}, { action: 'delete' }));
+  expect(gone.key).toEqual(['7.00']);
+});
+
+test('what another migration writes here is news to this one', async () => {
+  const other = await stores.open(shapes, { migration: 'other' });
+  await other.setup.install('authority', 1);
+  await other.records.write(aWrite('orders', ['a', at], { total: '1' }));
+  expect(await captured()).toEqual([key('a')]);
+});

@@ -257,6 +257,31 @@ describe('aggregates', () => {
     });
   });
 
+  test('what a deferred trigger does at COMMIT is in the record that is given back', async () => {
+    await databases.query(
+      0,
+      `CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN UPDATE people SET city = upper(city) WHERE id = NEW.id AND city <> upper(city); RETURN NULL; END';
+       CREATE CONSTRAINT TRIGGER shout AFTER INSERT OR UPDATE ON people DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION shout()`,
+    );
+    const fresh = await stores.open(shapes);
+    const written = await fresh.records.write(
+      aWrite('people', ['7'], { name: 'Ada', city: 'rom' }),
+    );
+    expect(written.record).toMatchObject({ city: 'ROM' });
+    expect((await fresh.records.read('people', [['7']]))[0]?.record).toEqual(written.record);
+  });
+
+  test('half a character is refused, and so is a key with too few parts', async () => {
+    const half = store.records.write(aWrite('people', ['7'], { name: '\ud83d' }));
+    await expect(half).rejects.toMatchObject({ code: 'VALUE_INVALID' });
+    await expect(store.records.read('people', [[]])).rejects.toMatchObject({ code: 'KEY_INVALID' });
+    await expect(store.records.write(aWrite('people', [], {}))).rejects.toMatchObject({
+      code: 'KEY_INVALID',
+    });
+  });
+
   test('loose values of an application become exact rows', async () => {
     const record = toRecord({ name: 'Zoë', phones: [{ id: 5, number: 1n }] }, ['phones']);
     const written = await store.records.write(aWrite('people', ['1'], record));

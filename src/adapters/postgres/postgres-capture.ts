@@ -1,7 +1,7 @@
 import type { CatalogChild, CatalogCollection, CatalogTable } from './postgres-catalog.ts';
 import { EXACT_SETTINGS } from './postgres-connections.ts';
 import { FENCED_SQLSTATE } from './postgres-errors.ts';
-import { keyEquals, keyLockId, keyText } from './postgres-key-sql.ts';
+import { keyEquals, keyLockId, keySpelling, keyText } from './postgres-key-sql.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import { quoteIdentifier, quoteLiteral } from './postgres-text.ts';
 
@@ -152,7 +152,7 @@ function childBody(
   const emit = (row: string): string => `
     IF ${present(row)} THEN
       PERFORM 1 FROM ${root.quoted} t WHERE ${keyEquals(root.key, 't', parents(row))} FOR NO KEY UPDATE;
-      ${into} ${keyText(parents(row))};
+      ${into} ${keyText(keySpelling(root.key, parents(row)))};
     END IF;`;
   const moved = child.parent
     .map(({ quoted }) => `OLD.${quoted} IS DISTINCT FROM NEW.${quoted}`)
@@ -163,7 +163,7 @@ BEGIN
     RETURN NULL;
   END IF;
   IF TG_OP = 'TRUNCATE' THEN
-    ${into} k.key FROM (SELECT DISTINCT ${keyText(parents('t'))} AS key FROM ${child.quoted} t WHERE ${present('t')}) k;
+    ${into} k.key FROM (SELECT DISTINCT ${keyText(keySpelling(root.key, parents('t')))} AS key FROM ${child.quoted} t WHERE ${present('t')}) k;
     RETURN NULL;
   END IF;
   IF TG_OP = 'DELETE' THEN${emit('OLD')}
@@ -199,7 +199,7 @@ export function recordChangeFunction(
     END IF;
     PERFORM pg_advisory_xact_lock(${keyLockId(root.key, expressions, layout.keySeed(collection.collection))});
     SELECT ${text} INTO spelled FROM ${root.quoted} t WHERE ${keyEquals(root.key, 't', expressions)} FOR NO KEY UPDATE;
-    spelled := coalesce(spelled, ${keyText(expressions)});`;
+    spelled := coalesce(spelled, ${keyText(keySpelling(root.key, expressions))});`;
   });
   const settings = Object.entries(EXACT_SETTINGS)
     .filter(([name]) => name !== 'row_security' && name !== 'lc_monetary')

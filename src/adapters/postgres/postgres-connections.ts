@@ -28,9 +28,12 @@ export interface PostgresOptions {
   readonly pooler?: boolean;
 }
 
-/** Exact text results whatever the server's configuration says; measured by the golden tests of the record store. */
+/**
+ * Exact text results whatever the server's configuration says. The order of day and month in ambiguous *input* stays the database's own.
+ * Timestamps without zone that are given for a timestamptz are taken as UTC.
+ */
 export const EXACT_SETTINGS: Readonly<Record<string, string>> = {
-  DateStyle: 'ISO, YMD',
+  DateStyle: 'ISO',
   TimeZone: 'UTC',
   IntervalStyle: 'postgres',
   bytea_output: 'hex',
@@ -39,7 +42,11 @@ export const EXACT_SETTINGS: Readonly<Record<string, string>> = {
   lc_monetary: 'C',
   standard_conforming_strings: 'on',
   row_security: 'off',
+  array_nulls: 'on',
 };
+
+/** Single statements outside BEGIN rely on READ COMMITTED as well. Cannot be set inside a transaction: not for poolers. */
+const SESSION_SETTINGS = { default_transaction_isolation: 'read committed' } as const;
 
 /** `SELECT set_config(…)` for all of these; `local`: until the end of the transaction. */
 export function settingsStatement(
@@ -81,7 +88,7 @@ export function openConnections(options: PostgresOptions, runtime: Runtime): Con
   const pooler = options.pooler ?? false;
   const prepared = new WeakMap<object, PreparedStatements>();
   const out = new Set<Connection>();
-  const pool = createPool(options, poolMax, connectTimeoutMs);
+  const pool = createPool(options, poolMax, connectTimeoutMs, runtime);
   let closing: Promise<void> | null = null;
 
   const check = (client: pg.PoolClient): Connection => {
@@ -149,7 +156,12 @@ export function openConnections(options: PostgresOptions, runtime: Runtime): Con
   return { pooler, acquire, close };
 }
 
-function createPool(options: PostgresOptions, poolMax: number, connectTimeoutMs: number): pg.Pool {
+function createPool(
+  options: PostgresOptions,
+  poolMax: number,
+  connectTimeoutMs: number,
+  runtime: Runtime,
+): pg.Pool {
   const { url, host, port, user, password, database, ssl } = options;
   const given = Object.fromEntries(
     Object.entries({ host, port, user, password, database, ssl }).filter(
@@ -170,7 +182,10 @@ function createPool(options: PostgresOptions, poolMax: number, connectTimeoutMs:
     onConnect: async (client: pg.PoolClient) => {
       if (options.pooler) return;
       const statement_timeout = String(options.statementTimeoutMs ?? 30_000);
-      await fly(client, [settingsStatement({ ...EXACT_SETTINGS, statement_timeout }, false)], null);
+      // The pool's own timeout ends with the connect; a server that hangs here would keep the place in the pool for ever.
+      const cancel = runtime.clock.schedule(connectTimeoutMs, () => socketOf(client)?.destroy());
+      const settings = { ...EXACT_SETTINGS, ...SESSION_SETTINGS, statement_timeout };
+      await fly(client, [settingsStatement(settings, false)], null).finally(cancel);
     },
   } as unknown as pg.PoolConfig);
   // An idle connection that the server closes is an event, not a crash; the pool has dropped it already.

@@ -12,6 +12,23 @@ export function keyParameters(key: readonly CatalogColumn[], first: number): rea
   return key.map((column, index) => `$${first + index}::${column.castType}`);
 }
 
+const MODIFIED = /^(numeric|bpchar|timestamp|time|interval|"?bit)/;
+
+/**
+ * The value as the key column would spell it: 5 in a numeric(6,2) is 5.00. Only for spelling keys of records that may be absent, never for
+ * looking them up (what does not fit is rounded, as an insert would round it).
+ */
+export function keySpelling(
+  key: readonly CatalogColumn[],
+  expressions: readonly string[],
+): readonly string[] {
+  return key.map((column, index) => {
+    const expression = expressions[index] ?? 'NULL';
+    const modified = MODIFIED.test(column.castType) && column.type.includes('(');
+    return modified ? `(${expression})::${column.type}` : expression;
+  });
+}
+
 /** Columns of `unnest($1::text[], …) AS alias(c1, c2 …)` as typed expressions. */
 export function keyElements(key: readonly CatalogColumn[], alias: string): readonly string[] {
   return key.map((column, index) => `${alias}.c${index + 1}::${column.castType}`);

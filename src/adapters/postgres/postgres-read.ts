@@ -1,3 +1,4 @@
+import { ChangeoverError } from '../../errors/index.ts';
 import type { DataRecord, Key, Scalar, Version } from '../../record/index.ts';
 import type { KeyRange, ReadAnswer, StoredRecord } from '../../store/index.ts';
 import type { CatalogCollection } from './postgres-catalog.ts';
@@ -7,7 +8,9 @@ import {
   keyElements,
   keyEquals,
   keyOrder,
+  keyParameters,
   keyRange,
+  keySpelling,
   keyText,
   keyUnnest,
 } from './postgres-key-sql.ts';
@@ -22,6 +25,17 @@ import {
 } from './postgres-rows.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import { quoteLiteral, textArray } from './postgres-text.ts';
+
+/** KEY_INVALID for a key with a wrong number of parts; the server would only see a malformed message. */
+export function checkKeys(collection: CatalogCollection, keys: readonly Key[]): void {
+  const { length } = collection.root.key;
+  const wrong = keys.find((key) => key.length !== length);
+  if (wrong === undefined) return;
+  throw new ChangeoverError(
+    'KEY_INVALID',
+    `A key of "${collection.collection}" has ${length} parts, ${wrong.length} given.`,
+  );
+}
 
 /** `unnest` of keys with its values; the alias is `k`, its ordinal `k.n`. */
 function keyList(
@@ -42,11 +56,18 @@ export function readStatements(
   keys: readonly Key[],
 ): readonly Statement[] {
   const { root, children } = collection;
-  const { from, elements, values } = keyList(collection, keys);
-  const rootText = `SELECT k.n, ${selectList(root, 't')} FROM ${from} JOIN ${root.quoted} t ON ${keyEquals(root.key, 't', elements)}`;
+  // One key, the common case, needs no join: half the time on the server.
+  const one = keys.length === 1;
+  const list = keyList(collection, keys);
+  const elements = one ? keyParameters(root.key, 1) : list.elements;
+  const values = one ? (keys[0] as Key) : list.values;
+  const ordinal = one ? '1' : 'k.n';
+  const from = (table: string, equals: string): string =>
+    one ? `FROM ${table} t WHERE ${equals}` : `FROM ${list.from} JOIN ${table} t ON ${equals}`;
+  const rootText = `SELECT ${ordinal}, ${selectList(root, 't')} ${from(root.quoted, keyEquals(root.key, 't', elements))}`;
   const childTexts = children.map(
     (child) =>
-      `SELECT k.n, ${selectList(child, 't')} FROM ${from} JOIN ${child.quoted} t ON ${keyEquals(child.parent, 't', elements)} ORDER BY k.n, ${childOrder(child, 't')}`,
+      `SELECT ${ordinal}, ${selectList(child, 't')} ${from(child.quoted, keyEquals(child.parent, 't', elements))} ORDER BY ${one ? '' : 'k.n, '}${childOrder(child, 't')}`,
   );
   return [rootText, ...childTexts].map((text) => ({ text, values }));
 }
@@ -78,7 +99,7 @@ export function fenceStatement(
 ): Statement {
   const { from, elements, values } = keyList(collection, keys);
   return {
-    text: `SELECT k.n, f.epoch, f.sequence FROM ${from} JOIN ${layout.fence} f ON f.collection = ${quoteLiteral(collection.collection)} AND f.key = ${keyText(elements)}`,
+    text: `SELECT k.n, f.epoch, f.sequence FROM ${from} JOIN ${layout.fence} f ON f.collection = ${quoteLiteral(collection.collection)} AND f.key = ${keyText(keySpelling(collection.root.key, elements))}`,
     values,
   };
 }

@@ -1,8 +1,9 @@
-import type { RecordStore } from '../../store/index.ts';
+import type { KeyRange, RecordStore } from '../../store/index.ts';
 import { canonicalBatches, canonicalRecords } from './postgres-canonical.ts';
 import type { CatalogCollection } from './postgres-catalog.ts';
 import {
   boundaryStatement,
+  checkKeys,
   estimateStatement,
   fenceStatement,
   firstKey,
@@ -19,6 +20,13 @@ import { rereadKeys } from './postgres-reread.ts';
 import type { QueryOptions } from './postgres-session.ts';
 import { type WriteParts, writeAsAuthority } from './postgres-write.ts';
 
+function checkRange(collection: CatalogCollection, { after, until }: KeyRange): void {
+  checkKeys(
+    collection,
+    [after, until].filter((bound) => bound !== null),
+  );
+}
+
 /** Reads, scans and writes of one PostgreSQL store; the algorithms stand in `postgres-read`, `-write` and `-reread`. */
 export function createPostgresRecordStore(parts: WriteParts): RecordStore {
   const { session, catalog, layout, presence } = parts;
@@ -33,6 +41,7 @@ export function createPostgresRecordStore(parts: WriteParts): RecordStore {
     async read(name, keys, options = {}) {
       if (keys.length === 0) return [];
       const collection = await catalog.collection(name);
+      checkKeys(collection, keys);
       const withFence = options.withFence === true && (await presence.check());
       const query = {
         ...reading(collection, 'read'),
@@ -54,6 +63,7 @@ export function createPostgresRecordStore(parts: WriteParts): RecordStore {
 
     async scan(name, range, limit) {
       const collection = await catalog.collection(name);
+      checkRange(collection, range);
       const results = await session.run(
         scanStatements(collection, range, limit),
         reading(collection, 'scan'),
@@ -63,6 +73,7 @@ export function createPostgresRecordStore(parts: WriteParts): RecordStore {
 
     async boundary(name, range, rows) {
       const collection = await catalog.collection(name);
+      checkRange(collection, range);
       const statement = boundaryStatement(collection, range, rows);
       const [result] = await session.run([statement], { what: `boundary in "${name}"` });
       return firstKey(result);

@@ -3,8 +3,15 @@ import type { Key } from '../../record/index.ts';
 import type { Reread } from '../../store/index.ts';
 import type { CatalogCollection } from './postgres-catalog.ts';
 import type { SqlResult, Statement } from './postgres-flight.ts';
-import { keyColumns, keyElements, keyEquals, keyLockId, keyUnnest } from './postgres-key-sql.ts';
-import { readRecords, readStatements } from './postgres-read.ts';
+import {
+  keyColumns,
+  keyElements,
+  keyEquals,
+  keyLockId,
+  keySpelling,
+  keyUnnest,
+} from './postgres-key-sql.ts';
+import { checkKeys, readRecords, readStatements } from './postgres-read.ts';
 import { keyOfRow } from './postgres-rows.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import type { PostgresSession, PostgresTransaction } from './postgres-session.ts';
@@ -36,6 +43,7 @@ export async function rereadKeys(
     );
   }
   if (keys.length === 0) return [];
+  checkKeys(collection, keys);
   const what = `re-read of "${collection.collection}"`;
   return session.transaction(
     async (transaction) => {
@@ -106,7 +114,7 @@ function tryLock(
   const elements = keyElements(key, 'k');
   const id = keyLockId(key, elements, layout.keySeed(collection.collection));
   return {
-    text: `SELECT k.n, ${elements.join(', ')}, pg_catalog.pg_try_advisory_xact_lock(${id}) FROM ${keyUnnest(key.length, 1, 'k')}`,
+    text: `SELECT k.n, ${keySpelling(key, elements).join(', ')}, pg_catalog.pg_try_advisory_xact_lock(${id}) FROM ${keyUnnest(key.length, 1, 'k')}`,
     values: keyColumns(keys, key.length).map((column) => textArray(column)),
   };
 }

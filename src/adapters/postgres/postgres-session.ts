@@ -95,8 +95,12 @@ export function openPostgresSession(
     const connection = await connections.acquire(wanted.timeoutMs);
     return openTransaction(connection, wanted, endsAt, runtime, connections.pooler, owner);
   };
-  const run = (statements: readonly Statement[], wanted: QueryOptions = {}) =>
-    runOnce(connections, runtime, statements, wanted, defaultMs);
+  const run = (statements: readonly Statement[], wanted: QueryOptions = {}) => {
+    const { signal } = wanted;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const work = runOnce(connections, runtime, statements, wanted, defaultMs);
+    return signal ? untilAborted(work, signal) : work;
+  };
   return {
     runtime,
     run,
@@ -128,8 +132,7 @@ async function runOnce(
   options: QueryOptions,
   defaultMs: number,
 ): Promise<readonly SqlResult[]> {
-  const { signal, what = 'query' } = options;
-  signal?.throwIfAborted();
+  const { what = 'query' } = options;
   const timeoutMs = options.timeoutMs ?? defaultMs;
   const endsAt = runtime.clock.monotonic() + timeoutMs;
   const connection = await connections.acquire(timeoutMs);
@@ -145,7 +148,7 @@ async function runOnce(
   const prefix = [...first, ...local];
   const leftMs = endsAt - runtime.clock.monotonic();
   const flight = flyUntil(connection, [...prefix, ...statements, ...last], leftMs, runtime, what);
-  const settled = flight.then(
+  return flight.then(
     (results) => {
       connection.release();
       return results.slice(prefix.length, prefix.length + statements.length);
@@ -157,7 +160,6 @@ async function runOnce(
       throw toChangeoverError(error, what);
     },
   );
-  return signal ? untilAborted(settled, signal) : settled;
 }
 
 const SNAPSHOT: readonly (readonly Statement[])[] = [
@@ -169,7 +171,6 @@ const SNAPSHOT: readonly (readonly Statement[])[] = [
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const leave = (): void => reject(signal.reason);
-    if (signal.aborted) leave();
     signal.addEventListener('abort', leave, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
   });

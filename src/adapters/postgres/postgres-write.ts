@@ -3,9 +3,9 @@ import { decodeKey, type Key } from '../../record/index.ts';
 import type { AuthorityWrite, Written } from '../../store/index.ts';
 import type { CatalogCollection, PostgresCatalog } from './postgres-catalog.ts';
 import type { SqlResult, Statement } from './postgres-flight.ts';
-import { keyEquals, keyLockId, keyParameters } from './postgres-key-sql.ts';
+import { keyEquals, keyLockId, keyParameters, keySpelling } from './postgres-key-sql.ts';
 import { type PostgresPresence, presenceQuery } from './postgres-presence.ts';
-import { readRecords, readStatements } from './postgres-read.ts';
+import { checkKeys, readRecords, readStatements } from './postgres-read.ts';
 import { keyOfRow } from './postgres-rows.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import type { PostgresSession, PostgresTransaction } from './postgres-session.ts';
@@ -30,7 +30,7 @@ export interface WriteParts {
  */
 export async function writeAsAuthority(parts: WriteParts, write: AuthorityWrite): Promise<Written> {
   const collection = await parts.catalog.collection(write.collection);
-  checkKey(collection, write.key);
+  checkKeys(collection, [write.key]);
   if (write.journal !== 'none' || parts.presence.known) {
     try {
       return await attempt(parts, collection, write, true);
@@ -48,12 +48,18 @@ export async function writeAsAuthority(parts: WriteParts, write: AuthorityWrite)
   }
 }
 
-function checkKey(collection: CatalogCollection, key: Key): void {
-  const { length } = collection.root.key;
-  if (key.length === length) return;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** Half of a character cannot be sent as UTF-8: Node would put U+FFFD in its place without a word. */
+function checkText(write: AuthorityWrite): void {
+  const whole = (value: unknown): boolean =>
+    typeof value === 'string'
+      ? !LONE_SURROGATE.test(value)
+      : typeof value !== 'object' || value === null || Object.values(value).every(whole);
+  if (whole(write.key) && whole(write.record)) return;
   throw new ChangeoverError(
-    'KEY_INVALID',
-    `A key of "${collection.collection}" has ${length} parts, ${key.length} given.`,
+    'VALUE_INVALID',
+    `A text in a write to "${write.collection}" holds half of a surrogate pair.`,
   );
 }
 
@@ -68,6 +74,7 @@ function attempt(
   return parts.session.transaction(
     async (transaction) => {
       const settled = await revised(parts, collection, write, guarded, transaction);
+      checkText(settled);
       const written = await fly(parts, collection, settled, guarded, transaction);
       await write.beforeCommit?.(written);
       return written;
@@ -115,6 +122,7 @@ function setUpMeanwhile(): ChangeoverError {
 interface Plan {
   readonly statements: readonly Statement[];
   readonly intentAt: number;
+  /** -1: the key comes back with the record, and is not locked. */
   readonly keyAt: number;
   readonly rowsAt: number;
   readonly rows: readonly WriteStatement[];
@@ -138,8 +146,8 @@ function planOf(
     intentAt = statements.length;
     statements.push(consume(layout, write.journal.intent));
   }
-  const keyAt = statements.length;
-  statements.push(keyStatement(layout, collection, write.key, journalled));
+  const keyAt = journalled || write.action !== 'put' ? statements.length : -1;
+  if (keyAt >= 0) statements.push(keyStatement(layout, collection, write.key, journalled));
   const addJournal = (): void => {
     if (!journalled) return;
     journalAt = statements.length;
@@ -184,7 +192,8 @@ function keyStatement(
   const parameters = keyParameters(collection.root.key, 1);
   const id = keyLockId(collection.root.key, parameters, layout.keySeed(collection.collection));
   const locking = lock ? `, pg_catalog.pg_advisory_xact_lock(${id})` : '';
-  return { text: `SELECT ${parameters.join(', ')}${locking}`, values: key };
+  const spelling = keySpelling(collection.root.key, parameters).join(', ');
+  return { text: `SELECT ${spelling}${locking}`, values: key };
 }
 
 async function fly(
@@ -210,7 +219,7 @@ async function fly(
   if (record !== null) checkRows(collection, plan, results);
   const journal = plan.journalAt < 0 ? undefined : results[plan.journalAt]?.rows[0];
   const id = journal === undefined ? null : BigInt(journal[0] ?? 0);
-  const spelled = (results[plan.keyAt]?.rows[0] ?? []).slice(0, write.key.length) as Key;
+  const spelled = (results[plan.keyAt]?.rows[0] ?? write.key).slice(0, write.key.length) as Key;
   const key = journal?.[1]
     ? decodeKey(journal[1])
     : record === null
