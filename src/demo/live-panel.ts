@@ -108,7 +108,7 @@ function trafficLine(view: PanelView, width: number, paint: Paint): string {
   const spark = paint('accent', sparkline(view.writeRates, sparkWidth(width)));
   const share =
     view.targetReadRatio > 0
-      ? paint('accent', ` (${shareText(view.targetReadRatio)} from the target)`)
+      ? paint('accent', ` (${shareText(view.targetReadRatio)} from target)`)
       : '';
   const failed =
     view.failedRequests === 0
@@ -145,5 +145,5 @@ function storesLine(view: PanelView, paint: Paint): string {
 }
 
 function sparkWidth(width: number): number {
-  return Math.max(12, Math.min(36, width - 70));
+  return Math.max(12, Math.min(30, width - 86));
 }

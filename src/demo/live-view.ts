@@ -23,6 +23,7 @@ export class LiveView {
   #queuePeak = 0;
   #verifyRows = 1;
   #shadow = { compared: 0, suspect: 0 };
+  #reads = { all: 0, target: 0 };
 
   constructor(terminal: Terminal, elapsedMs: () => number) {
     this.#terminal = terminal;
@@ -55,9 +56,9 @@ export class LiveView {
     return this.#shadow;
   }
 
-  /** Share of reads that the target served in the last seconds, 0 … 1. */
-  get targetReadRatio(): number {
-    return this.#view.targetReadRatio;
+  /** Reads of all application processes so far, and how many of them the target served. */
+  get readsSoFar(): { readonly all: number; readonly target: number } {
+    return this.#reads;
   }
 
   /** What an application process says about its last 200 ms. */
@@ -66,6 +67,10 @@ export class LiveView {
     tick.writes += rates.writes;
     tick.reads += rates.reads;
     tick.targetReads += rates.targetReads;
+    this.#reads = {
+      all: this.#reads.all + rates.reads,
+      target: this.#reads.target + rates.targetReads,
+    };
     tick.writeMsMax = Math.max(tick.writeMsMax, rates.writeMsMax);
     this.#shadow = {
       compared: this.#shadow.compared + rates.shadowMatched + rates.shadowSuspect,

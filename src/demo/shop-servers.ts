@@ -16,6 +16,7 @@ const settings = {
   max_wal_size: '4GB',
   checkpoint_timeout: '30min',
   jit: 'off',
+  max_prepared_transactions: '0',
 };
 
 export interface ShopServersOptions {

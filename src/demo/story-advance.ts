@@ -31,7 +31,7 @@ export async function advanceWhenReady(world: StoryWorld, to: Phase): Promise<Ad
     signal.throwIfAborted();
     const plan = await controller.plan(to);
     if (plan.verdict === 'pass') {
-      sayGates(world, plan.gates);
+      sayGates(world, to, plan.gates);
       try {
         return await controller.advance({
           to,
@@ -56,10 +56,15 @@ export async function advanceWhenReady(world: StoryWorld, to: Phase): Promise<Ad
   }
 }
 
-function sayGates(world: StoryWorld, gates: readonly GateResult[]): void {
-  for (const { gate, message } of gates) {
-    world.say('good', 'gate', `${gate}: ${message} (${world.profile.name})`);
-  }
+function sayGates(world: StoryWorld, to: Phase, gates: readonly GateResult[]): void {
+  const names = gates.map(({ gate }) => gate).join(' · ');
+  world.say(
+    'good',
+    'gates',
+    `${to}: ${gates.length} of ${gates.length} pass (${world.profile.name}): ${names}`,
+  );
+  const parity = gates.find(({ gate }) => gate === 'shadow-read-parity');
+  if (parity) world.say('info', 'gates', parity.message);
 }
 
 /** Every living application process works by this state or a newer one. */

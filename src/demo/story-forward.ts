@@ -13,16 +13,18 @@ import { count, duration } from './terminal-style.ts';
 export async function check(world: StoryWorld): Promise<void> {
   const { context, view, say } = world;
   view.set({ activity: 'check: may this migration begin?' });
+  const { source, target } = context.stores;
   const findings = [
-    ...(await context.stores.source.setup.inspect('authority')),
-    ...(await context.stores.target.setup.inspect('follower')),
+    ...(await source.setup.inspect('authority')).map((finding) => ({ ...finding, side: 'source' })),
+    ...(await target.setup.inspect('follower')).map((finding) => ({ ...finding, side: 'target' })),
   ];
-  for (const { verdict, id, message } of findings) {
-    if (verdict === 'warn') say('warn', 'check', `${id}: ${message}`);
+  for (const { verdict, side, message } of findings) {
+    if (verdict === 'warn') say('warn', 'check', `${side}: ${message}`);
   }
   const bad = findings.filter(({ verdict }) => verdict === 'fail' || verdict === 'unknown');
   if (bad.length > 0) {
-    throw new Error(`check: ${bad.map(({ id, message }) => `${id}: ${message}`).join('; ')}`);
+    const words = bad.map(({ side, id, message }) => `${side} ${id}: ${message}`);
+    throw new Error(`check: ${words.join('; ')}`);
   }
   say('good', 'check', `${findings.length} findings about both stores, none forbids the migration`);
 }
@@ -50,7 +52,14 @@ export async function dualWrite(world: StoryWorld): Promise<void> {
     'dual-write',
     'every write now goes to the legacy shop and, through the door, to the new one',
   );
-  await world.stay(3_000);
+  await world.stay(1_500);
+  const { usualMs, limitMs } = await world.sourceLatency.calibrate(world.signal);
+  say(
+    'info',
+    'latency',
+    `a small read of the source takes ${duration(usualMs)} under this load; above ${limitMs} ms the backfill waits`,
+  );
+  await world.stay(1_000);
 }
 
 /** Copies what was there before; has to give way once, because the source is really slow for a while. */
@@ -183,7 +192,7 @@ export async function outage(world: StoryWorld): Promise<void> {
   say(
     failed === 0 ? 'good' : 'bad',
     'outage',
-    `${count(acknowledged)} writes acknowledged meanwhile, ${failed} failed; the queue reached ${count(view.queuePeak)} and was empty ${duration(drainedMs)} later`,
+    `${count(acknowledged)} writes acknowledged meanwhile, ${failed} failed; the queue reached ${count(view.queuePeak)}, and was drained in ${duration(drainedMs)}`,
   );
   await world.stay(1_000);
 }
@@ -219,7 +228,7 @@ export async function killBetweenTwoWrites(world: StoryWorld): Promise<void> {
   say(
     'warn',
     'kill -9',
-    `application 2 (pid ${pid}) died after it had written customer ${intent.id} to the source, before the target${missing ? '; the target does not have it' : ''}`,
+    `application 2 (pid ${pid}) died between its two writes of customer ${intent.id}${missing ? ': the source has it, the target does not' : ''}`,
   );
   // The operator knows that it is dead: nobody has to wait for its acknowledgements.
   const dead = (await context.control.fleet.list(context.migration.name)).instances.find(

@@ -1,7 +1,6 @@
 import { mkdtempSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { latencyCheck, probeLatency } from '../backfill/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import { type Controller, createController } from '../controller/index.ts';
 import { demoProfile, type GateProfile } from '../gates/index.ts';
@@ -14,9 +13,11 @@ import type { LiveView } from './live-view.ts';
 import { noFacts, type StoryFacts } from './proof.ts';
 import type { ShopMessage } from './shop-messages.ts';
 import { type ShopServers, startShopServers } from './shop-servers.ts';
+import { createSourceLatency, type SourceLatency } from './source-latency.ts';
 import { type StoreSnapshot, takeSnapshot } from './store-snapshot.ts';
 import type { StoryOptions } from './story-options.ts';
 import type { Mark, Terminal } from './terminal.ts';
+import { count } from './terminal-style.ts';
 
 export const collection = 'customers';
 /** The last customers are left alone by the applications: one of them is made wrong on purpose. */
@@ -24,8 +25,6 @@ export const reservedRows = 20;
 const applications = 2;
 const loopsPerApplication = 6;
 const thinkMs = 45;
-/** The source may take this long to answer one small read before the backfill waits. */
-const sourceLatencyMaxMs = 40;
 
 type StateMessage = Extract<ShopMessage, { readonly type: 'state' }>;
 
@@ -41,6 +40,7 @@ export interface StoryWorld {
   readonly context: MigrationContext;
   readonly controller: Controller;
   readonly worker: Worker;
+  readonly sourceLatency: SourceLatency;
   readonly applications: readonly ApplicationProcess[];
   /** The source before anything began. */
   readonly before: StoreSnapshot;
@@ -103,17 +103,12 @@ export async function openWorld(input: WorldInput): Promise<StoryWorld> {
   const opened = await openShopMigration(addresses);
   undertaker.add('migration', () => opened.close());
   const context: MigrationContext = opened;
+  const sourceLatency = createSourceLatency(context);
   const worker = await startWorker(context, {
     label: 'demo worker',
     measureMs: 200,
     backfill: {
-      checks: [
-        latencyCheck(
-          'source latency',
-          probeLatency(context.runtime.clock, context.stores.source, collection),
-          sourceLatencyMaxMs,
-        ),
-      ],
+      checks: [sourceLatency.check],
       rowsPerSecondMax: Math.max(500, Math.round(options.rows / 8)),
     },
   });
@@ -137,6 +132,7 @@ export async function openWorld(input: WorldInput): Promise<StoryWorld> {
       drain: (_side, drainSignal) => worker.drain(5_000, drainSignal),
     }),
     worker,
+    sourceLatency,
     applications: shops,
     before,
     states,
@@ -161,7 +157,7 @@ async function fillShop(
   say(
     'info',
     'legacy shop',
-    `${before.size} customers in one wide table, made and digested in ${seconds} s`,
+    `${count(before.size)} customers in one wide table, made and digested in ${seconds} s`,
   );
   return before;
 }

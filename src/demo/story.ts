@@ -25,7 +25,7 @@ async function tell(world: StoryWorld): Promise<Judgement> {
   await forward.backfill(world);
   await forward.outage(world);
   await forward.killBetweenTwoWrites(world);
-  await proving.verify(world);
+  await proving.verifyAll(world);
   await proving.shadowReads(world);
   await proving.openReadSwitch(world);
   await proving.dial(world, [1, 5, 25]);

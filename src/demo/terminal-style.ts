@@ -69,6 +69,21 @@ export function cutTo(text: string, width: number): string {
   return out;
 }
 
+/** Breaks plain text at blanks into lines of at most `width` columns; a word that is longer is cut. */
+export function wrap(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (line !== '' && displayWidth(longer) > width) {
+      lines.push(line);
+      line = word;
+    } else line = longer;
+  }
+  lines.push(line);
+  return lines.map((one) => cutTo(one, width));
+}
+
 /** Fills up with blanks to `width` columns. */
 export function pad(text: string, width: number, align: 'left' | 'right' = 'left'): string {
   const blanks = ' '.repeat(Math.max(0, width - displayWidth(text)));

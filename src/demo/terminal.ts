@@ -4,7 +4,7 @@
  */
 import type { WriteStream } from 'node:tty';
 import { type PanelView, renderPanel } from './live-panel.ts';
-import { createPaint, cutTo, type Paint, pad, type Tone } from './terminal-style.ts';
+import { createPaint, cutTo, type Paint, pad, type Tone, wrap } from './terminal-style.ts';
 
 /** How an event turned out. */
 export type Mark = 'begin' | 'good' | 'info' | 'warn' | 'bad';
@@ -35,6 +35,8 @@ export interface TerminalOptions {
 
 const framesEveryMs = 100;
 const topicWidth = 13;
+/** Where the words of an event begin: time, sign and topic stand before. */
+const textColumn = 1 + 8 + 2 + 1 + 1 + topicWidth + 1;
 const widthMax = 120;
 const widthDefault = 100;
 const rowsForPanelMin = 14;
@@ -76,9 +78,13 @@ function widthOf({ stream }: TerminalOptions): number {
 function eventLine({ options, paint }: Base, mark: Mark, topic: string, text: string): string {
   const [sign, tone] = marks[mark];
   const time = pad(`${(options.elapsedMs() / 1_000).toFixed(1)} s`, 8, 'right');
-  const words =
-    mark === 'begin' ? paint('strong', text) : mark === 'info' ? text : paint(tone, text);
+  const words = inTone(paint, mark, tone, text);
   return ` ${paint('dim', time)}  ${paint(tone, sign)} ${paint(mark === 'begin' ? 'accent' : 'dim', pad(topic, topicWidth))} ${words}`;
+}
+
+function inTone(paint: Paint, mark: Mark, tone: Tone, text: string): string {
+  if (mark === 'info') return text;
+  return paint(mark === 'begin' ? 'strong' : tone, text);
 }
 
 /** One line per event; whole, because it may go to a file. */
@@ -135,7 +141,13 @@ class LiveTerminal implements Terminal {
   }
 
   event(mark: Mark, topic: string, text: string): void {
-    this.#above([cutTo(eventLine(this.#base, mark, topic, text), this.width - 1)]);
+    const [first = '', ...rest] = wrap(text, this.width - 1 - textColumn);
+    const { paint } = this.#base;
+    const [, tone] = marks[mark];
+    this.#above([
+      eventLine(this.#base, mark, topic, first),
+      ...rest.map((line) => `${' '.repeat(textColumn)}${inTone(paint, mark, tone, line)}`),
+    ]);
   }
 
   block(lines: readonly string[]): void {
