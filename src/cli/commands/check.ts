@@ -1,9 +1,18 @@
 import type { Side } from '../../migration/index.ts';
 import type { Finding } from '../../store/index.ts';
+import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { painter, type Tone } from '../terminal-io.ts';
+import { checkTransforms } from '../transform-check.ts';
 import type { Verdict } from '../verdict.ts';
+
+export const addCheck: AddCommand = (program, perform) => {
+  program
+    .command('check')
+    .description('preflight of both stores, in both directions; changes nothing')
+    .action((_options, command) => perform(flagsOf(command), check));
+};
 
 type PlacedFinding = Finding & { readonly side: Side; readonly as: 'authority' | 'follower' };
 
@@ -19,7 +28,7 @@ const tones: Readonly<Record<Finding['verdict'], Tone>> = {
 };
 
 /** `check`: the preflight of both stores, in both directions, because the way back is part of the way. Changes nothing. */
-export function check(context: CommandContext): Promise<CommandResult> {
+function check(context: CommandContext): Promise<CommandResult> {
   return withSession(context, { tolerateStores: true }, async ({ migration }) => {
     const state = await migration.control.load(migration.migration.name);
     const found: PlacedFinding[] = [];
@@ -29,6 +38,12 @@ export function check(context: CommandContext): Promise<CommandResult> {
         const findings = await migration.stores[side].setup.inspect(as);
         found.push(...findings.map((finding) => ({ ...finding, side, as })));
       }
+    }
+    const { source, target } = migration.stores;
+    for (const collection of migration.migration.collections.values()) {
+      context.progress(`trying the transforms of ${collection.name}`);
+      const finding = await checkTransforms(collection, source, target);
+      found.push({ ...finding, side: 'source', as: 'authority' });
     }
     const findings = merged(found);
     const worst = verdicts.find(([verdict]) => findings.some((one) => one.verdict === verdict));

@@ -1,7 +1,23 @@
+import { type AddCommand, flagsOf, whole } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import type { Verdict } from '../verdict.ts';
 
-export interface DemoFlags {
+export const addDemo: AddCommand = (program, perform) => {
+  program
+    .command('demo')
+    .description('a whole migration on servers of its own, with proof')
+    .option('--once', 'end when the story is told (the default; --keep stays)')
+    .option('--keep', 'leave the databases up until Ctrl-C')
+    .option('--rows <rows>', 'customers of the shop', whole)
+    .option('--seed <seed>', 'another shop', whole)
+    .option('--pace <factor>', 'length of the waits for onlookers, 0 … 1', Number)
+    .action((_options, command) => {
+      const flags = flagsOf<DemoFlags>(command);
+      return perform(flags, () => demo(flags));
+    });
+};
+
+interface DemoFlags {
   readonly json?: boolean;
   readonly keep?: boolean;
   readonly rows?: number;
@@ -10,7 +26,7 @@ export interface DemoFlags {
 }
 
 /** `demo`: the whole story on its own servers. It draws its own screen; the result carries the exit status only. */
-export async function demo(
+async function demo(
   flags: DemoFlags,
 ): Promise<CommandResult & { readonly silent: true; readonly exitCode: number }> {
   const { runDemo } = await import('../../demo/story.ts');

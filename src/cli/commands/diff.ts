@@ -2,9 +2,21 @@ import { ChangeoverError } from '../../errors/index.ts';
 import { authorityOf, collectionOf } from '../../migration/index.ts';
 import { decodeKey, type FieldDifference, type Key, type Scalar } from '../../record/index.ts';
 import { diffKey } from '../../verify/index.ts';
+import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { columns } from '../words.ts';
+
+export const addDiff: AddCommand = (program, perform) => {
+  program
+    .command('diff <collection> <key...>')
+    .description('one key, side by side')
+    .option('--show-values', 'show the values themselves')
+    .action((name: string, key: string[], _options, command) => {
+      const flags = flagsOf<{ readonly showValues?: boolean }>(command);
+      return perform(flags, (context) => diff(context, name, key, flags));
+    });
+};
 
 /** A value as it may be shown: its length unless values were asked for. */
 export function shown(value: Scalar, values: boolean): string {
@@ -36,7 +48,7 @@ export function keyFrom(parts: readonly string[], keyColumns: readonly string[])
 }
 
 /** `diff`: one key, side by side, as it is now. */
-export function diff(
+function diff(
   context: CommandContext,
   name: string,
   parts: readonly string[],

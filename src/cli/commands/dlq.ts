@@ -1,14 +1,55 @@
+import { type Command, Option } from 'commander';
 import { ChangeoverError } from '../../errors/index.ts';
 import { authorityOf, type Side } from '../../migration/index.ts';
 import type { DeadLetter } from '../../queue/index.ts';
+import { type AddCommand, flagsOf, whole } from '../command-line.ts';
 import { confirmed } from '../confirm.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { columns, count, moment } from '../words.ts';
 
+export const addDlq: AddCommand = (program, perform) => {
+  const dlq = program.command('dlq').description('changes that could not be applied');
+  sided(dlq.command('list', { isDefault: true }).description('dead letters')).action(
+    (_options, command) => {
+      const flags = flagsOf<DlqFlags>(command);
+      return perform(flags, (context) => dlqList(context, flags));
+    },
+  );
+  sided(dlq.command('show <id>').description('one dead letter')).action(
+    (id: string, _options, command) => {
+      const flags = flagsOf<DlqFlags>(command);
+      return perform(flags, (context) => dlqShow(context, id, flags));
+    },
+  );
+  for (const [name, action, text] of [
+    ['retry', 'redrive', 'send again; the record is applied as it is then'],
+    ['discard', 'discard', 'give up; needs --reason'],
+  ] as const) {
+    sided(dlq.command(`${name} [ids...]`).description(text))
+      .option('--all', 'all of them')
+      .option('--dry-run', 'only say how many')
+      .action((ids: string[], _options, command) => {
+        const flags = flagsOf<ResolveFlags>(command);
+        return perform(flags, (context) => dlqResolve(context, action, ids, flags));
+      });
+  }
+};
+
+/** Options of all that look into a queue. */
+const sided = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('--side <side>', 'whose queue; default: the authority’s').choices([
+        'source',
+        'target',
+      ]),
+    )
+    .option('--limit <rows>', 'at most', whole, 50);
+
 const lettersMax = 10_000;
 
-export interface DlqFlags {
+interface DlqFlags {
   /** Whose queue; default: the authority's. */
   readonly side?: Side;
   readonly limit: number;
@@ -23,7 +64,7 @@ async function open(
 }
 
 /** `dlq list`: changes that could not be applied and wait for a person. */
-export function dlqList(context: CommandContext, flags: DlqFlags): Promise<CommandResult> {
+function dlqList(context: CommandContext, flags: DlqFlags): Promise<CommandResult> {
   return withSession(context, {}, async (session) => {
     const { side, version } = await open(session, flags.side);
     const { queue } = session.migration.stores[side];
@@ -55,11 +96,7 @@ const letterRow = (letter: DeadLetter): readonly string[] => [
 ];
 
 /** `dlq show ID`. */
-export function dlqShow(
-  context: CommandContext,
-  id: string,
-  flags: DlqFlags,
-): Promise<CommandResult> {
+function dlqShow(context: CommandContext, id: string, flags: DlqFlags): Promise<CommandResult> {
   return withSession(context, {}, async (session) => {
     const { side, version } = await open(session, flags.side);
     const wanted = idOf(id);
@@ -91,13 +128,13 @@ export function dlqShow(
   });
 }
 
-export interface ResolveFlags extends DlqFlags {
+interface ResolveFlags extends DlqFlags {
   readonly all?: boolean;
   readonly dryRun?: boolean;
 }
 
 /** `dlq retry` and `dlq discard`. Discarding says that the follower may differ from now on; it is recorded. */
-export function dlqResolve(
+function dlqResolve(
   context: CommandContext,
   action: 'redrive' | 'discard',
   ids: readonly string[],

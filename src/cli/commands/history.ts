@@ -1,9 +1,21 @@
+import { type AddCommand, flagsOf, whole } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { columns, moment } from '../words.ts';
 
+export const addHistory: AddCommand = (program, perform) => {
+  program
+    .command('history')
+    .description('the audit, newest first')
+    .option('--limit <lines>', 'at most', whole, 50)
+    .action((_options, command) => {
+      const flags = flagsOf<{ readonly limit: number }>(command);
+      return perform(flags, (context) => history(context, flags));
+    });
+};
+
 /** `history`: the audit, newest first. */
-export function history(
+function history(
   context: CommandContext,
   flags: { readonly limit: number },
 ): Promise<CommandResult> {

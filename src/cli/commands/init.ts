@@ -4,6 +4,7 @@ import { configFiles, findTable, readsTypeScript } from '../../config/index.ts';
 import { ChangeoverError } from '../../errors/index.ts';
 import { systemRuntime } from '../../runtime/index.ts';
 import type { TableDescription } from '../../store/index.ts';
+import { type AddCommand, collected, flagsOf } from '../command-line.ts';
 import {
   type CollectionProposal,
   type ConfigProposal,
@@ -14,7 +15,26 @@ import {
 import type { CommandResult } from '../result.ts';
 import type { CommandContext } from '../session.ts';
 
-export interface InitFlags {
+export const addInit: AddCommand = (program, perform) => {
+  program
+    .command('init')
+    .description('write a configuration from two databases')
+    .option('--source <url>', 'the store to leave (else SOURCE_URL)')
+    .option('--target <url>', 'the store to go to (else TARGET_URL)')
+    .option('--name <name>', 'name of the migration')
+    .option(
+      '--collection <name=source:target>',
+      'a collection and its tables; repeatable',
+      collected,
+    )
+    .option('--force', 'replace a configuration that is there')
+    .action((_options, command) => {
+      const flags = flagsOf<InitFlags>(command);
+      return perform(flags, (context) => init(context, flags));
+    });
+};
+
+interface InitFlags {
   readonly source?: string;
   readonly target?: string;
   readonly name?: string;
@@ -24,7 +44,7 @@ export interface InitFlags {
 }
 
 /** `init`: looks at both databases and writes a configuration in which only the transforms are left to be written. */
-export async function init(context: CommandContext, flags: InitFlags): Promise<CommandResult> {
+async function init(context: CommandContext, flags: InitFlags): Promise<CommandResult> {
   const folder = context.io.cwd;
   const present = configFiles.find((name) => existsSync(join(folder, name)));
   if (present && !flags.force) {

@@ -1,22 +1,55 @@
+import { Option } from 'commander';
 import type { Mismatch, MismatchStatus } from '../../control/index.ts';
 import { authorityOf, collectionOf } from '../../migration/index.ts';
 import { type RepairReport, recheckSuspects, repair } from '../../verify/index.ts';
+import { type AddCommand, flagsOf, whole } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, followState, interruption, withSession } from '../session.ts';
 import { columns, count, duration, moment } from '../words.ts';
 import { keyFrom, redacted } from './diff.ts';
 
-export interface MismatchListFlags {
+export const addMismatch: AddCommand = (program, perform) => {
+  const mismatch = program.command('mismatch').description('what differs');
+  mismatch
+    .command('list', { isDefault: true })
+    .description('mismatches, oldest first')
+    .addOption(
+      new Option('--status <status>', 'only these').choices([
+        'suspect',
+        'open',
+        'explained',
+        'repaired',
+      ]),
+    )
+    .option('--limit <rows>', 'at most', whole, 50)
+    .option('--show-values', 'show the values themselves (with --json)')
+    .action((_options, command) => {
+      const flags = flagsOf<MismatchListFlags>(command);
+      return perform(flags, (context) => mismatchList(context, flags));
+    });
+  mismatch
+    .command('recheck')
+    .description('look again at what differed')
+    .action((_options, command) => perform(flagsOf(command), mismatchRecheck));
+  mismatch
+    .command('repair <collection> [key...]')
+    .description('make the follower hold what the authority holds; without --apply only a proposal')
+    .option('--apply', 'do it')
+    .option('--delete-extras', 'also delete what only the follower has')
+    .action((name: string, key: string[], _options, command) => {
+      const flags = flagsOf<RepairFlags>(command);
+      return perform(flags, (context) => mismatchRepair(context, name, key, flags));
+    });
+};
+
+interface MismatchListFlags {
   readonly status?: MismatchStatus;
   readonly limit: number;
   readonly showValues?: boolean;
 }
 
 /** `mismatch list`: what differs, oldest first. */
-export function mismatchList(
-  context: CommandContext,
-  flags: MismatchListFlags,
-): Promise<CommandResult> {
+function mismatchList(context: CommandContext, flags: MismatchListFlags): Promise<CommandResult> {
   return withSession(context, { tolerateStores: true }, async ({ migration }) => {
     const {
       control,
@@ -54,7 +87,7 @@ const mismatchRow = (one: Mismatch): readonly string[] => [
 ];
 
 /** `mismatch recheck`: looks at suspects, and at open ones again. */
-export function mismatchRecheck(context: CommandContext): Promise<CommandResult> {
+function mismatchRecheck(context: CommandContext): Promise<CommandResult> {
   return withSession(context, {}, async (session) => {
     const state = await followState(session);
     const { signal, stop } = interruption();
@@ -78,13 +111,13 @@ export function mismatchRecheck(context: CommandContext): Promise<CommandResult>
   });
 }
 
-export interface RepairFlags {
+interface RepairFlags {
   readonly apply?: boolean;
   readonly deleteExtras?: boolean;
 }
 
 /** `mismatch repair`: proposes, and with `--apply` makes the follower hold what the authority holds now. */
-export function mismatchRepair(
+function mismatchRepair(
   context: CommandContext,
   name: string,
   parts: readonly string[],

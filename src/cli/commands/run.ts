@@ -1,14 +1,22 @@
 import { workerOptionsOf } from '../../config/index.ts';
 import type { ChangeoverEvent } from '../../migration/index.ts';
 import { startWorker } from '../../worker/index.ts';
+import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, interruption, processLabel, withSession } from '../session.ts';
 import { grouped } from '../words.ts';
 
+export const addRun: AddCommand = (program, perform) => {
+  program
+    .command('run')
+    .description('the worker, in the foreground')
+    .action((_options, command) => perform(flagsOf(command), run));
+};
+
 const longMs = 60_000;
 
 /** `run`: the worker in the foreground, until Ctrl-C or SIGTERM. */
-export function run(context: CommandContext): Promise<CommandResult> {
+function run(context: CommandContext): Promise<CommandResult> {
   return withSession(context, {}, async ({ migration }) => {
     const { signal, stop } = interruption();
     const unsubscribe = migration.events.subscribe((event) => {

@@ -1,16 +1,30 @@
+import { type AddCommand, flagsOf } from '../command-line.ts';
 import { confirmed } from '../confirm.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
-import { stateResult } from './phase-steps.ts';
+import { stateResult } from '../state-result.ts';
 
-export interface StartFlags {
+export const addStart: AddCommand = (program, perform) => {
+  program
+    .command('start')
+    .description('install both stores and begin to follow')
+    .option('--shadow', 'begin with shadow writes')
+    .option('--truncate-target', 'delete the rows that the target holds')
+    .option('--reconcile', 'keep the rows that the target holds; verify and repair make them right')
+    .action((_options, command) => {
+      const flags = flagsOf<StartFlags>(command);
+      return perform(flags, (context) => start(context, flags));
+    });
+};
+
+interface StartFlags {
   readonly shadow?: boolean;
   readonly truncateTarget?: boolean;
   readonly reconcile?: boolean;
 }
 
 /** `start`: installs both stores and begins to follow. */
-export function start(context: CommandContext, flags: StartFlags): Promise<CommandResult> {
+function start(context: CommandContext, flags: StartFlags): Promise<CommandResult> {
   return withSession(context, {}, async ({ controller, act, migration }) => {
     const before = await migration.control.load(migration.migration.name);
     if (flags.truncateTarget && before.phase === 'off') {

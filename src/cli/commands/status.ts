@@ -2,13 +2,21 @@ import { progressOfCheckpoint } from '../../backfill/index.ts';
 import type { Status } from '../../controller/index.ts';
 import type { GateVerdict } from '../../gates/index.ts';
 import { routingTable, type Side } from '../../migration/index.ts';
+import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { type Paint, painter, type Tone } from '../terminal-io.ts';
 import { columns, count, duration, grouped } from '../words.ts';
 
+export const addStatus: AddCommand = (program, perform) => {
+  program
+    .command('status')
+    .description('where are we, may we advance, why not, how fast can we undo')
+    .action((_options, command) => perform(flagsOf(command), status));
+};
+
 /** `status`: where are we, may we advance, why not, how fast can we undo. */
-export function status(context: CommandContext): Promise<CommandResult> {
+function status(context: CommandContext): Promise<CommandResult> {
   return withSession(context, { tolerateStores: true }, async (session) => {
     const seen = await session.controller.status();
     const down = Object.values(seen.sides).some(({ error }) => error !== null);

@@ -1,6 +1,7 @@
 import { createThrottle } from '../../backfill/index.ts';
 import { collectionOf } from '../../migration/index.ts';
 import { persistentTotal, type VerifyReport, verifyCollection } from '../../verify/index.ts';
+import { type AddCommand, flagsOf, fraction } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import {
   type CommandContext,
@@ -11,13 +12,24 @@ import {
 } from '../session.ts';
 import { count, duration, grouped } from '../words.ts';
 
-export interface VerifyFlags {
+export const addVerify: AddCommand = (program, perform) => {
+  program
+    .command('verify [collections...]')
+    .description('compare whole collections, in both directions')
+    .option('--sample <share>', 'only about this share, 0 … 1', fraction)
+    .action((names: string[], _options, command) => {
+      const flags = flagsOf<VerifyFlags>(command);
+      return perform(flags, (context) => verify(context, names, flags));
+    });
+};
+
+interface VerifyFlags {
   /** Share of the records; the whole otherwise. */
   readonly sample?: number;
 }
 
 /** `verify`: compares collections in both directions, records what differs for good, and notes it for the gates. */
-export function verify(
+function verify(
   context: CommandContext,
   names: readonly string[],
   flags: VerifyFlags,
