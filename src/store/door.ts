@@ -42,15 +42,17 @@ export interface ChunkTicket {
  * several changes of one key: the highest version wins. Order of statements in one READ COMMITTED transaction, each its own statement:
  * 1. shared role lock, read role and epoch (DOOR_SHUT otherwise);
  * 2. upsert fences `WHERE fence < incoming` in key order, returning the accepted keys;
- * 3. roots of accepted upserts (insert … on conflict update), *then* surplus children are deleted, *then* children upserted: a later
- *    statement sees what a chunk committed while an earlier one waited;
- * 4. tombstones: delete children and root; for keys whose root was not found, share-lock every covering in-flight chunk record of
- *    the collection and delete again (children too) after it was granted.
+ * 3. tombstones: share-lock every in-flight chunk record of the collection that covers a key whose root is absent (the look at the root
+ *    and at the records in one snapshot), *then* delete children and root: what the chunk has committed meanwhile is seen;
+ * 4. roots of accepted upserts (insert … on conflict update), *then* surplus children are deleted, *then* children upserted: a later
+ *    statement sees what a chunk committed while an earlier one waited. An adapter may delete after it has upserted, if it locks first.
  *
  * **Chunks.** `beginChunk` commits the in-flight record with its range and a new attempt, then waits until no door transaction older than it is open;
  * only then may the caller read the source. `writeChunk` first updates that record (exactly one row with this owner and attempt,
- * else CHUNK_LOST), then inserts what is absent and unfenced, marks the chunk done, commits. Children are written only for roots that
- * it inserted.
+ * else CHUNK_LOST), then inserts what is absent and unfenced, then, in a new statement, takes out again what it inserted and whose fence now
+ * says deleted (a root that came *and went* while the insert ran was present to its delete, which did not wait), then writes the children of
+ * the roots that it inserted, marks the chunk done, commits. The range is compared by *this* store's key order: where keys of a chunk do not
+ * lie in it (a number there, a text here) the record has to be widened, and older door transactions waited out again, before it writes.
  *
  * Errors: DOOR_SHUT, STORE_UNAVAILABLE, STORE_CONFLICT, STORE_REJECTED (the whole batch is rolled back; the caller bisects), OUTCOME_UNKNOWN.
  */
