@@ -12,6 +12,7 @@ import {
   bring,
   by,
   drainBy,
+  latch,
   type MemoryMigration,
   memoryMigration,
   put,
@@ -160,4 +161,37 @@ describe('when a store falls silent', () => {
     await consistent();
     await put(other, 'a', 1);
   });
+});
+
+test('a settle that comes late leaves the next change of authority alone', async () => {
+  const [first, second] = [latch(), latch()];
+  const [wakeFirst, wakeSecond] = [latch(), latch()];
+  const sleepBefore =
+    (step: CutoverStep, reached: () => void, wake: Promise<void>) => async (name: CutoverStep) => {
+      if (name !== step) return;
+      reached();
+      await wake;
+    };
+  const forward = switchAuthority(
+    context,
+    toTarget({ onStep: sleepBefore('settle', first.open, wakeFirst.opened) }),
+  );
+  await first.opened;
+  const back = switchAuthority(other, {
+    to: 'source',
+    phaseAfter: 'read-switch',
+    ...by,
+    drain: drainBy(other),
+    onStep: sleepBefore('commit', second.open, wakeSecond.opened),
+  });
+  await second.opened;
+  const flipped = await guards();
+  expect(flipped.source).toMatchObject({ role: 'authority', epoch: 3 });
+  expect(await resumeCutover(context)).toMatchObject({ outcome: 'running' });
+  wakeFirst.open();
+  await forward;
+  expect(await guards()).toEqual(flipped);
+  wakeSecond.open();
+  expect((await back).state).toMatchObject({ phase: 'read-switch', epoch: 3 });
+  await consistent();
 });
