@@ -28,7 +28,9 @@ export async function startWorker(
 ): Promise<Worker> {
   const options: WorkerOptions = { ...workerDefaults, ...input };
   const { label, leaseMs, onError } = options;
-  const view = await openStateView(context, { kind: 'worker', label, leaseMs, memory: null });
+  // A router of the same process has a registration of its own: one must never acknowledge, or leave the fleet, for the other.
+  const registered = { ...context, instance: `${context.instance}:worker` };
+  const view = await openStateView(registered, { kind: 'worker', label, leaseMs, memory: null });
   const abort = new AbortController();
   const run = (task: WorkerTask): Promise<void> => {
     const loop = { name: task.name, idleMs: task.idleMs, backoff: errorBackoff, onError };
