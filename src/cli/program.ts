@@ -55,15 +55,7 @@ export async function runCli(argv: readonly string[], io: TerminalIo): Promise<n
   let exitCode = exitCodes.done;
   const print = (result: CommandResult, json: boolean): void => {
     exitCode = exitCodes[result.verdict];
-    const failed = result.kind === 'error';
-    if (json) io.stdout.write(`${toJson(result, new Date(systemClock.now()).toISOString())}\n`);
-    else if (failed)
-      io.stderr.write(
-        `${result.text.map((line) => painter({ ...io, stdout: io.stderr })('bad', line)).join('\n')}\n`,
-      );
-    else io.stdout.write(`${result.text.join('\n')}\n`);
-    if (!json && failed && result.next.length > 0)
-      io.stderr.write(`Try: ${result.next.join('; ')}\n`);
+    printResult(io, result, json);
   };
   const perform: Perform = async (globals, body) => {
     const progress = (text: string): void => {
@@ -75,8 +67,7 @@ export async function runCli(argv: readonly string[], io: TerminalIo): Promise<n
     } catch (error) {
       result = failureOf(error);
     }
-    if ((result as { silent?: boolean }).silent)
-      exitCode = (result as { exitCode?: number }).exitCode ?? 0;
+    if (result.drawn) exitCode = result.drawn.exitCode;
     else print(result, globals.json === true);
   };
   const program = createProgram(io, perform);
@@ -93,6 +84,21 @@ export async function runCli(argv: readonly string[], io: TerminalIo): Promise<n
     return exitCodes.usage;
   }
   return exitCode;
+}
+
+/** Answers go to stdout; what went wrong, for people, to stderr. */
+function printResult(io: TerminalIo, result: CommandResult, json: boolean): void {
+  if (json) {
+    io.stdout.write(`${toJson(result, new Date(systemClock.now()).toISOString())}\n`);
+    return;
+  }
+  const lines = result.text.map((line) => `${line}\n`).join('');
+  if (result.kind !== 'error') {
+    io.stdout.write(lines);
+    return;
+  }
+  io.stderr.write(painter({ ...io, stdout: io.stderr })('bad', lines));
+  if (result.next.length > 0) io.stderr.write(`Try: ${result.next.join('; ')}\n`);
 }
 
 const usageResult = (message: string): CommandResult => ({

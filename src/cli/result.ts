@@ -15,6 +15,8 @@ export interface CommandResult {
   readonly next: readonly string[];
   /** Lines for people. */
   readonly text: readonly string[];
+  /** The command drew its own screen: nothing is printed, and this is the exit code. */
+  readonly drawn?: { readonly exitCode: number };
 }
 
 /** The one JSON object of a command. bigint become strings, maps objects. */

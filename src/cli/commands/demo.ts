@@ -26,9 +26,7 @@ interface DemoFlags {
 }
 
 /** `demo`: the whole story on its own servers. It draws its own screen; the result carries the exit status only. */
-async function demo(
-  flags: DemoFlags,
-): Promise<CommandResult & { readonly silent: true; readonly exitCode: number }> {
+async function demo(flags: DemoFlags): Promise<CommandResult> {
   const { runDemo } = await import('../../demo/story.ts');
   const { sabotageFrom, storyDefaults } = await import('../../demo/story-options.ts');
   const exitCode = await runDemo(
@@ -51,7 +49,6 @@ async function demo(
     data: null,
     next: [],
     text: [],
-    silent: true,
-    exitCode,
+    drawn: { exitCode },
   };
 }
