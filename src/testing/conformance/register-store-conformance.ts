@@ -2,6 +2,7 @@ import { chunkFacts } from './chunk-facts.ts';
 import { type ConformanceSubject, factsOf } from './conformance-subject.ts';
 import { doorFacts } from './door-facts.ts';
 import { guardFacts } from './guard-facts.ts';
+import { openFacts } from './open-facts.ts';
 import { queueFacts } from './queue-facts.ts';
 import { readFacts } from './read-facts.ts';
 import { setupFacts } from './setup-facts.ts';
@@ -23,6 +24,7 @@ export function registerStoreConformance(subject: ConformanceSubject): void {
     describe('reads', () => readFacts(fact));
     describe('writes', () => writeFacts(fact));
     describe('door', () => doorFacts(fact, subject));
+    describe('open changes', () => openFacts(fact));
     describe('chunks', () => chunkFacts(fact, subject));
     describe('queue', () => queueFacts(fact));
     describe('guard', () => guardFacts(fact, subject));
