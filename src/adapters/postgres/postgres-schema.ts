@@ -22,7 +22,7 @@ export interface PostgresLayout {
   readonly queue: string;
   /** The sequence of versions and queue ids. */
   readonly version: string;
-  /** `enter(role, epoch, idle_too)`: shared role lock until the end of the transaction, then the check of the guard row. */
+  /** `enter(role, epoch, idle_too)`: shared role lock until the end of the transaction, then the check of the guard row: that role (or `idle`) and that epoch, else CO001. */
   readonly enter: string;
   /** Advisory lock id: shared by everything that the present role lets in, exclusive for a change of role. */
   readonly roleLock: bigint;
@@ -174,10 +174,8 @@ DECLARE
 BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock_shared(${layout.roleLock});
   SELECT role, epoch INTO now_role, now_epoch FROM ${layout.guard};
-  IF now_role = 'idle' AND idle_too THEN
-    RETURN now_role;
-  END IF;
-  IF now_role IS DISTINCT FROM wanted_role OR now_epoch IS DISTINCT FROM wanted_epoch THEN
+  IF now_epoch IS DISTINCT FROM wanted_epoch
+    OR (now_role IS DISTINCT FROM wanted_role AND NOT (idle_too AND now_role = 'idle')) THEN
     RAISE EXCEPTION 'this store is % of epoch %, not % of epoch %', now_role, now_epoch, wanted_role, wanted_epoch
       USING ERRCODE = '${FENCED_SQLSTATE}';
   END IF;

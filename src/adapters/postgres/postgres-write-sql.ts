@@ -239,8 +239,9 @@ function childInserts(
 }
 
 /**
- * The queue entry of a write: id = version, drawn when the root row is locked. Behind the rows for `put` and `update`; for `delete` before them, with a
- * lock in a subquery (beside nextval in one select list, the number could be drawn first).
+ * Draws the version of a write when the root row is locked: with the queue entry of that number, or the bare number for a consumed intent. Behind
+ * the rows for `put` and `update`; for `delete` before them, with a lock in a subquery (beside nextval in one select list, the number could be
+ * drawn first). Answers (number, key as the store spells it), or nothing when there is no root.
  */
 export function journalStatement(
   layout: PostgresLayout,
@@ -250,13 +251,17 @@ export function journalStatement(
   const { root } = collection;
   const byKey = keyEquals(root.key, 't', keyParameters(root.key, 1));
   const text = keyText(root.key.map(({ quoted }) => `t.${quoted}`));
-  const grace = `$${root.key.length + 1}`;
-  const from =
-    write.action === 'delete'
-      ? `(SELECT ${text} AS key FROM ${root.quoted} t WHERE ${byKey} FOR UPDATE) r`
-      : `(SELECT ${text} AS key FROM ${root.quoted} t WHERE ${byKey}) r`;
+  const lock = write.action === 'delete' ? ' FOR UPDATE' : '';
+  const from = `(SELECT ${text} AS key FROM ${root.quoted} t WHERE ${byKey}${lock}) r`;
+  if (write.journal !== 'change') {
+    return {
+      text: `SELECT nextval(${quoteLiteral(layout.version)}), r.key FROM ${from}`,
+      values: write.key,
+    };
+  }
+  const grace = `$${root.key.length + 1}::float8 * interval '1 millisecond'`;
   return {
-    text: `INSERT INTO ${layout.queue} (collection, key, due_at) SELECT ${quoteLiteral(collection.collection)}, r.key, clock_timestamp() + ${grace}::float8 * interval '1 millisecond' FROM ${from} RETURNING id, key`,
+    text: `INSERT INTO ${layout.queue} (collection, key, due_at) SELECT ${quoteLiteral(collection.collection)}, r.key, clock_timestamp() + ${grace} FROM ${from} RETURNING id, key`,
     values: [...write.key, String(write.graceMs)],
   };
 }

@@ -167,10 +167,11 @@ function planOf(
 
 function entrance(layout: PostgresLayout, write: AuthorityWrite, guarded: boolean): Statement {
   if (!guarded) return { text: presenceQuery(layout) };
-  const idleToo = write.journal === 'none';
+  // Unjournalled writes only where nobody follows: a process that still believes in `off` is refused, and loses nothing.
+  const journalled = write.journal !== 'none';
   return {
-    text: `SELECT ${layout.enter}('authority', $1::int, $2::boolean)`,
-    values: [String(write.epoch), String(idleToo)],
+    text: `SELECT ${layout.enter}($1, $2::int, $3::boolean)`,
+    values: [journalled ? 'authority' : 'idle', String(write.epoch), String(journalled)],
   };
 }
 
@@ -219,6 +220,8 @@ async function fly(
   if (record !== null) checkRows(collection, plan, results);
   const journal = plan.journalAt < 0 ? undefined : results[plan.journalAt]?.rows[0];
   const id = journal === undefined ? null : BigInt(journal[0] ?? 0);
+  // Fail-closed: the follower has it before this commits, so no entry is left to be completed.
+  const journalId = write.journal === 'change' ? id : null;
   const spelled = (results[plan.keyAt]?.rows[0] ?? write.key).slice(0, write.key.length) as Key;
   const key = journal?.[1]
     ? decodeKey(journal[1])
@@ -229,7 +232,7 @@ async function fly(
     key,
     record,
     version: id === null ? null : { epoch: write.epoch, sequence: id },
-    journalId: id,
+    journalId,
   };
 }
 
