@@ -1,20 +1,32 @@
 import { types } from 'node:util';
 
-/** Deeper values, and rings, are refused. */
+/** Beyond either, a value is no ordinary answer (a ring, an object with its whole world behind it) and `structuredClone` decides. */
 const depthMax = 32;
+const objectsMax = 20_000;
+
+/** Left of `objectsMax` in the copy under way; copying is synchronous. */
+let objectsLeft = 0;
 
 /**
- * A copy that does not change when the caller changes what it was given. Plain objects and arrays are walked by hand (0.3 µs for a row of six
- * columns; `structuredClone` takes 2.5 µs), buffers stay buffers, instances of classes keep their class and share their functions. Throws for
+ * A copy that does not change when the caller changes what it was given. Plain objects and arrays are walked by hand (45 ns for a row of six
+ * columns; `structuredClone` takes 1.3 µs), buffers stay buffers, instances of classes keep their class and share their functions. Throws for
  * what cannot be copied.
  */
 export function snapshot<T>(value: T): T {
-  return copy(value, 0) as T;
+  objectsLeft = objectsMax;
+  try {
+    return copy(value, 0) as T;
+  } catch (error) {
+    if (error instanceof TooLarge) return structuredClone(value);
+    throw error;
+  }
 }
+
+class TooLarge extends Error {}
 
 function copy(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  if (depth > depthMax) throw new RangeError('The value is too deep for a snapshot.');
+  if (depth > depthMax || objectsLeft-- <= 0) throw new TooLarge();
   if (Array.isArray(value)) {
     const items = new Array<unknown>(value.length);
     for (let at = 0; at < value.length; at++) items[at] = copy(value[at], depth + 1);
@@ -50,6 +62,9 @@ function hasInnerState(value: object): boolean {
     types.isRegExp(value) ||
     types.isNativeError(value) ||
     types.isPromise(value) ||
-    types.isProxy(value)
+    types.isProxy(value) ||
+    types.isWeakMap(value) ||
+    types.isWeakSet(value) ||
+    types.isGeneratorObject(value)
   );
 }
