@@ -1,5 +1,8 @@
 import {
+  type CompiledQuery,
+  type DatabaseConnection,
   type Dialect,
+  type QueryResult,
   SqliteAdapter,
   SqliteDriver,
   SqliteIntrospector,
@@ -35,10 +38,41 @@ class ImmediateSqliteDriver extends SqliteDriver {
     this.#database().exec('commit');
   }
 
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    const connection = await super.acquireConnection();
+    return {
+      executeQuery: (query) => this.#execute(connection, query),
+      streamQuery: (query, chunkSize) => connection.streamQuery(query, chunkSize),
+    };
+  }
+
+  /**
+   * A single write gets a transaction as well: BEGIN takes the lock, and a prepared write never meets another process's. One that did
+   * would stay unfinished until it is garbage-collected, and so long SQLite keeps the snapshot of the next read open: this connection
+   * would never see a change again, and all its writes would be refused as busy.
+   */
+  async #execute<R>(connection: DatabaseConnection, query: CompiledQuery): Promise<QueryResult<R>> {
+    if (this.#database().inTransaction || isRead(query)) return connection.executeQuery<R>(query);
+    await this.beginTransaction();
+    try {
+      const result = await connection.executeQuery<R>(query);
+      await this.commitTransaction();
+      return result;
+    } catch (error) {
+      await this.rollbackTransaction();
+      throw error;
+    }
+  }
+
   /** SQLite rolls back by itself on a full disk; "no transaction is active" would hide the reason. */
   override async rollbackTransaction(): Promise<void> {
     if (this.#database().inTransaction) this.#database().exec('rollback');
   }
+}
+
+function isRead({ query, sql }: CompiledQuery): boolean {
+  if (query.kind === 'RawNode') return /^\s*(select|pragma)\b/i.test(sql);
+  return query.kind === 'SelectQueryNode';
 }
 
 /** kysely over one libsql connection: write-ahead log, full durability, immediate transactions. */
