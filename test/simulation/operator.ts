@@ -138,7 +138,7 @@ async function changeAuthority(
     holdMs: 1_200,
     ackTimeoutMs: 700,
     drainTimeoutMs: 600,
-    lockTimeoutMs: 120,
+    lockTimeoutMs: 250,
     leaseMs: 400,
     undoMs: 1_500,
     waitingMax: 20,

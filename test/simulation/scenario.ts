@@ -40,6 +40,8 @@ export interface Scenario {
   /** Longest pause of a process. */
   readonly pauseMaxMs: number;
   readonly chunkRows: number;
+  /** Factor on the latency of application processes. */
+  readonly applicationSlowness: number;
   /** A call of the door is delivered twice. */
   readonly duplicateRate: number;
   readonly plan: readonly PlanStep[];
@@ -59,7 +61,7 @@ function mode(random: Random): CollectionMode {
     : { write, failureMode: 'fail-open' };
 }
 
-const noFaults: FaultRates = {
+export const noFaults: FaultRates = {
   crashMs: 0,
   pauseMs: 0,
   storeRestartMs: 0,
@@ -70,6 +72,7 @@ const noFaults: FaultRates = {
 
 export const calmNetwork: NetworkBehaviour = {
   latencyMs: [0.2, 2],
+  rowMs: 1,
   spikeRate: 0.01,
   spikeMs: 30,
   cutRate: 0,
@@ -81,6 +84,7 @@ export const calmNetwork: NetworkBehaviour = {
 
 export const roughNetwork: NetworkBehaviour = {
   latencyMs: [0.2, 4],
+  rowMs: 3,
   spikeRate: 0.02,
   spikeMs: 60,
   cutRate: 0.002,
@@ -117,6 +121,7 @@ export function scenarioOf(random: Random, overrides: Partial<Scenario> = {}): S
     supportsGuard: true,
     pauseMaxMs: 2_500,
     chunkRows: pick(random, [2, 4]),
+    applicationSlowness: 1,
     duplicateRate: rough ? 0.03 : 0,
     plan: planOf(random, wait),
     faults: rough ? roughFaults : noFaults,

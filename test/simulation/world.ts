@@ -141,6 +141,8 @@ export class World {
     const process = this.processNamed(name);
     const host = this.hosts[this.births % this.hosts.length]!;
     const runtime = simulatedRuntime(this.scheduler, process, host);
+    const slowness = this.scenario.applicationSlowness;
+    if (kind === 'application' && slowness !== 1) this.network.slowness.set(name, slowness);
     this.say(`${name} starts on host ${host.name}`);
     this.scheduler.post({ process }, 0, () => {
       void this.open(process, kind, runtime).then((context) => {

@@ -10,7 +10,7 @@ import {
 import { type MemoryLayout, rootTable, rowLock, tableLock } from './memory-layout.ts';
 import { childRowId, compareKeys, tableRef } from './memory-table.ts';
 import type { MemoryTransaction } from './memory-transaction.ts';
-import { fireTriggers } from './memory-triggers.ts';
+import { captureRow, refuseUnlessAdmitted } from './memory-triggers.ts';
 
 /** What rows can be read from: a transaction, or what is committed. */
 export interface RowView {
@@ -145,7 +145,7 @@ export class AggregateWriter {
     await this.transaction.lock(rowLock(table.name, key), 'exclusive');
     const old = this.transaction.get(table, key);
     this.put(table.name, key, { ...old, ...root });
-    this.fire(table.name, key);
+    this.capture(table.name, key);
   }
 
   /** INSERT … ON CONFLICT DO NOTHING: true when it inserted. Waits for whoever inserts or deletes the row. */
@@ -155,7 +155,7 @@ export class AggregateWriter {
     await this.transaction.lock(rowLock(table.name, key), 'exclusive');
     if (this.transaction.get(table, key) !== undefined) return false;
     this.put(table.name, key, root);
-    this.fire(table.name, key);
+    this.capture(table.name, key);
     return true;
   }
 
@@ -169,7 +169,7 @@ export class AggregateWriter {
     await this.enter(this.shape.table);
     if (!(await this.lockVisible(this.shape.table, key))) return false;
     this.transaction.set(rootTable(this.shape), key, undefined);
-    this.fire(this.shape.table, key);
+    this.capture(this.shape.table, key);
     return true;
   }
 
@@ -186,7 +186,7 @@ export class AggregateWriter {
       for (const [id] of this.transaction.group<Row>(tableRef(child.table), key)) {
         if (kept?.has(id) || !(await this.lockVisible(child.table, id))) continue;
         this.transaction.set(tableRef<Row>(child.table), id, undefined);
-        this.fire(child.table, key);
+        this.capture(child.table, key);
       }
     }
   }
@@ -202,7 +202,7 @@ export class AggregateWriter {
         await this.transaction.lock(rowLock(child.table, id), 'exclusive');
         const old = this.transaction.get<Row>(tableRef(child.table), id);
         this.put(child.table, id, { ...old, ...row });
-        this.fire(child.table, key);
+        this.capture(child.table, key);
       }
     }
   }
@@ -222,12 +222,13 @@ export class AggregateWriter {
     this.transaction.set(tableRef<Row>(table), id, row);
   }
 
-  /** Any writer holds its tables in shared mode, so that enabling triggers waits for it. */
+  /** A statement that writes begins here: it holds its table in shared mode, so that enabling triggers waits for it. */
   private async enter(table: string): Promise<void> {
     await this.transaction.lock(tableLock(table), 'shared');
+    refuseUnlessAdmitted(this.transaction, this.layout, table);
   }
 
-  private fire(table: string, key: string): void {
-    fireTriggers(this.transaction, this.layout, this.collection, table, key);
+  private capture(table: string, key: string): void {
+    captureRow(this.transaction, this.layout, this.collection, table, key);
   }
 }

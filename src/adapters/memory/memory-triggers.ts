@@ -8,8 +8,30 @@ export const doorMark = 'door';
 /** Own writes that write their journal row themselves; the capture trigger leaves them alone. */
 export const journalledMark = 'journalled';
 
-/** AFTER ROW triggers of ours on a table of the data, in the writer's own transaction and statement. */
-export function fireTriggers(
+/** The guard: a statement trigger, so that a statement that finds no row is refused, too. */
+export function refuseUnlessAdmitted(
+  transaction: MemoryTransaction,
+  layout: MemoryLayout,
+  table: string,
+): void {
+  const triggers = transaction.get(layout.triggers, table);
+  if (!triggers || triggers.guardEpoch === null) return;
+  const { mark } = transaction;
+  const recent = mark !== null && mark.epoch >= triggers.guardEpoch;
+  const admitted =
+    (recent && mark.kind === doorMark) ||
+    (recent && mark.kind === journalledMark && triggers.admitsOwn === true) ||
+    (mark !== null && triggers.lax === true);
+  if (admitted) return;
+  throw new ChangeoverError(
+    'AUTHORITY_FENCED',
+    `Table ${table} does not take writes of this session any more (epoch ${triggers.guardEpoch}).`,
+    { data: { table, epoch: triggers.guardEpoch } },
+  );
+}
+
+/** Capture: an AFTER ROW trigger in the writer's own transaction, while it holds the row. */
+export function captureRow(
   transaction: MemoryTransaction,
   layout: MemoryLayout,
   collection: string,
@@ -17,24 +39,8 @@ export function fireTriggers(
   key: string,
 ): void {
   const triggers = transaction.get(layout.triggers, table);
-  if (!triggers) return;
+  if (!triggers?.captured.includes(collection)) return;
   const { mark } = transaction;
-  if (triggers.guardEpoch !== null) {
-    const admitted =
-      (mark?.kind === doorMark && mark.epoch >= triggers.guardEpoch) ||
-      (mark?.kind === journalledMark &&
-        triggers.admitsOwn === true &&
-        mark.epoch >= triggers.guardEpoch) ||
-      (mark !== null && triggers.lax === true);
-    if (!admitted) {
-      throw new ChangeoverError(
-        'AUTHORITY_FENCED',
-        `Table ${table} does not take writes of this session any more (epoch ${triggers.guardEpoch}).`,
-        { data: { table, epoch: triggers.guardEpoch } },
-      );
-    }
-  }
-  if (!triggers.captured.includes(collection)) return;
   if (mark?.kind === doorMark || mark?.kind === journalledMark) return;
   insertEntry(transaction, layout, { collection, key, kind: 'change', dueInMs: 0 });
 }

@@ -10,6 +10,7 @@
  * - `version-before-lock`: a write draws its version before it locks the key.
  * - `guard-admits-marked`: the guard lets in every session that has a mark.
  * - `delete-skips-chunk`: a delete that finds no row does not wait for the chunk in flight.
+ * - `delete-looks-once`: a delete that found neither its row nor a chunk in flight does not look for the row again.
  * - `zombie-chunk`: a chunk writes although another owner took it over.
  * - `chunk-without-second-look`: a chunk does not look at the fences again after it has inserted.
  * - `reread-unserialized`: a re-read takes no lock and draws its version last.
@@ -25,6 +26,7 @@ export const sabotages = [
   'version-before-lock',
   'guard-admits-marked',
   'delete-skips-chunk',
+  'delete-looks-once',
   'zombie-chunk',
   'chunk-without-second-look',
   'reread-unserialized',

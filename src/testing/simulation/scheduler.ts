@@ -78,7 +78,11 @@ export class Scheduler {
     await drainMicrotasks();
     while (!done()) {
       const event = this.pop();
-      if (!event || event.at > untilMs) return false;
+      if (!event) return false;
+      if (event.at > untilMs) {
+        this.push(event);
+        return false;
+      }
       if (event.cancelled || event.process?.alive === false) continue;
       this.now = event.at;
       if (!event.ignoresPause && event.process && event.process.pausedUntil > this.now) {

@@ -6,6 +6,8 @@ import type { Scheduler, SimulatedProcess } from './scheduler.ts';
 export interface NetworkBehaviour {
   /** One way, milliseconds: uniform between these. */
   readonly latencyMs: readonly [number, number];
+  /** Between two rows of a statement that takes long, at most. */
+  readonly rowMs: number;
   /** A message takes `spikeMs` longer. */
   readonly spikeRate: number;
   readonly spikeMs: number;
@@ -61,7 +63,10 @@ export class SimulatedNetwork {
     },
     row: async (step) => {
       const process = this.processOf(step.client);
-      await this.scheduler.wait({ process, ignoresPause: true }, this.latency(step.client) / 2);
+      await this.scheduler.wait(
+        { process, ignoresPause: true },
+        this.random() * this.behaviour.rowMs,
+      );
     },
     commit: (step, server) => this.commit(step, server),
   };

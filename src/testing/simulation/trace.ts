@@ -1,4 +1,4 @@
-const keptLines = 400;
+const keptLines = 20_000;
 
 /** What happened: a running hash of every line, and the last lines in words. */
 export class Trace {

@@ -1,4 +1,5 @@
 import {
+  type ChunkRow,
   type CommitRecord,
   type FenceRow,
   type MemoryDatabase,
@@ -141,10 +142,27 @@ export class Truth {
       const key = id.split('\u0001')[0]!;
       touched.set(`${collection} ${key}`, { collection, key });
     }
+    this.judgeChunks(side, commit);
     for (const { collection, key } of touched.values()) {
       const truth = this.truthOf(collection, key);
       if (commit.mark?.kind === 'door') this.observe(side, truth, commit);
       else this.append(side, truth, commit);
+    }
+  }
+
+  /** A chunk's write belongs to whoever began it last, and happens once: later ones may insert what has been deleted since. */
+  private judgeChunks(side: Side, commit: CommitRecord): void {
+    if (commit.mark?.kind !== 'door') return;
+    const { chunks } = this.layouts[side];
+    for (const change of commit.changes) {
+      if (change.table !== chunks.name) continue;
+      const before = change.before as ChunkRow | undefined;
+      if (before?.state === 'in flight' && before.owner === commit.client) continue;
+      this.violate(
+        'G4',
+        { collection: change.id, key: '' },
+        `${commit.client} wrote a chunk that is ${before?.state} for ${before?.owner}`,
+      );
     }
   }
 
@@ -198,13 +216,18 @@ export class Truth {
 
   /** The door has let something in, or raised a fence. */
   private observe(side: Side, truth: KeyTruth, commit: CommitRecord): void {
+    if (this.state !== null && authorityOf(this.state.phase) === side) {
+      this.violate('G5', truth, `${commit.client} came through the door of the authority`);
+      return;
+    }
     const text = this.stored(side, truth.collection, truth.key);
     const { history, reached } = truth;
     const from = reached[side];
     const index = history.findIndex((entry, at) => at >= from && entry.text[side] === text);
     this.say(`door ${side} ${truth.collection}${truth.key} -> [${index}]`);
     if (index >= 0) {
-      reached[side] = index;
+      // What a chunk inserts has version 0: a change that was read before the chunk may still replace it, and the newer one follows.
+      if (!this.isChunk(side, commit)) reached[side] = index;
       return;
     }
     if (text === null && from < 0) return;
@@ -221,6 +244,10 @@ export class Truth {
         ? `${commit.client} brought ${text} to the ${side}, which the authority never had`
         : `${commit.client} brought state [${older}] to the ${side}, which had reached [${from}]`,
     );
+  }
+
+  private isChunk(side: Side, commit: CommitRecord): boolean {
+    return commit.changes.some(({ table }) => table === this.layouts[side].chunks.name);
   }
 
   private truthOf(collection: string, key: string): KeyTruth {
