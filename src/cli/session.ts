@@ -42,6 +42,8 @@ export interface Session extends CommandContext {
 export interface SessionOptions {
   /** Stores that are down do not matter to this command. Default false. */
   readonly tolerateStores?: boolean;
+  /** With `tolerateStores`: how long they may take to describe their tables. */
+  readonly catalogMs?: number;
 }
 
 /** Opens the configured migration for `body` and closes it, whatever happens. */
@@ -55,6 +57,7 @@ export async function withSession<T>(
   const migration = await openMigration(loaded.definition, {
     folder: loaded.folder,
     unreachable: options.tolerateStores ? 'tolerate' : 'throw',
+    ...(options.catalogMs === undefined ? {} : { catalogMs: options.catalogMs }),
   });
   try {
     const controller = controllerOf(migration);

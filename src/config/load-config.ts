@@ -88,7 +88,10 @@ async function importConfig(file: string): Promise<Module> {
       { data: { file } },
     );
   }
-  return (await tsx.tsImport(url, import.meta.url)) as Module;
+  const module = (await tsx.tsImport(url, import.meta.url)) as Module;
+  // In a folder without `"type": "module"` it is a CommonJS module inside an ES module.
+  const inner = module.default as Module | undefined;
+  return inner !== undefined && typeof inner === 'object' && 'default' in inner ? inner : module;
 }
 
 /** True when typescript could be imported from this folder: decides what `init` writes. */
@@ -101,11 +104,18 @@ interface Tsx {
   tsImport(specifier: string, parent: string): Promise<unknown>;
 }
 
+interface TsxManifest {
+  readonly exports: { readonly './esm/api': { readonly import: { readonly default: string } } };
+}
+
 async function findTsx(file: string): Promise<Tsx | null> {
   for (const from of [file, fileURLToPath(import.meta.url)]) {
     try {
-      const path = createRequire(from).resolve('tsx/esm/api');
-      return (await import(pathToFileURL(path).href)) as Tsx;
+      // By the `import` condition of its package: what `require.resolve` finds does not work (tsx 4.23: a wrong path inside).
+      const manifest = createRequire(from).resolve('tsx/package.json');
+      const { exports } = JSON.parse(readFileSync(manifest, 'utf8')) as TsxManifest;
+      const entry = new URL(exports['./esm/api'].import.default, pathToFileURL(manifest));
+      return (await import(entry.href)) as Tsx;
     } catch {
       // Not installed there.
     }

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { ControlConnector, ControlStore, MigrationContext } from '../control/index.ts';
-import { isChangeoverError } from '../errors/index.ts';
 import {
   type Collection,
   createEventHub,
@@ -8,7 +7,7 @@ import {
   type Shape,
   type Side,
 } from '../migration/index.ts';
-import { type Runtime, systemRuntime } from '../runtime/index.ts';
+import { type Runtime, systemRuntime, withDeadline } from '../runtime/index.ts';
 import type { MigrationStore } from '../store/index.ts';
 import type { CollectionDraft, DefinedMigration } from './migration-config.ts';
 import type { MigrationOptions } from './options.ts';
@@ -21,10 +20,12 @@ export interface OpenOptions {
   /** Name of this process in leases and audit. Default: a random one. */
   readonly instance?: string;
   /**
-   * `throw` (default): a store whose catalog is needed for a key has to answer. `tolerate`: it may be down; every call to it
-   * then fails with that error, which is enough for what needs the control store alone (rollback, status).
+   * `throw` (default): a store whose catalog is needed for a key has to answer. `tolerate`: it may be down, or lack a table; every call to
+   * it then fails with that error, which is enough for what needs the control store alone (rollback, status).
    */
   readonly unreachable?: 'throw' | 'tolerate';
+  /** How long a store may take to describe its tables before it counts as down; with `tolerate` only. Default 3 000. */
+  readonly catalogMs?: number;
   /** Where the default control file is looked for: `.changeover/<name>.db` in it. Default: the working directory. */
   readonly folder?: string;
 }
@@ -46,10 +47,10 @@ export async function openMigration(
   options: OpenOptions = {},
 ): Promise<OpenedMigration> {
   const runtime = options.runtime ?? systemRuntime;
-  const tolerate = options.unreachable === 'tolerate';
+  const tolerateMs = options.unreachable === 'tolerate' ? (options.catalogMs ?? 3_000) : null;
   const [source, target] = await Promise.all([
-    shapesOf(definition, 'source', runtime, tolerate),
-    shapesOf(definition, 'target', runtime, tolerate),
+    shapesOf(definition, 'source', runtime, tolerateMs),
+    shapesOf(definition, 'target', runtime, tolerateMs),
   ]);
   const opened: { close(): Promise<void> }[] = [];
   const close = async (): Promise<void> => {
@@ -106,7 +107,7 @@ async function shapesOf(
   definition: DefinedMigration,
   side: Side,
   runtime: Runtime,
-  tolerate: boolean,
+  tolerateMs: number | null,
 ): Promise<SideShapes> {
   const drafts = [...definition.collections.values()];
   const shapes = (of: (draft: CollectionDraft) => Shape): ReadonlyMap<string, Shape> =>
@@ -115,7 +116,11 @@ async function shapesOf(
     return { shapes: shapes((draft) => asShape(draft[side])), error: null };
   }
   try {
-    const tables = (await definition[side].describeTables?.(runtime)) ?? [];
+    const asked = definition[side].describeTables?.(runtime) ?? Promise.resolve([]);
+    const what = `a look at the tables of the ${side}`;
+    const tables = await (tolerateMs === null
+      ? asked
+      : withDeadline(runtime.clock, tolerateMs, what, asked));
     const complete = shapes((draft) =>
       isComplete(draft[side])
         ? asShape(draft[side])
@@ -123,13 +128,8 @@ async function shapesOf(
     );
     return { shapes: complete, error: null };
   } catch (reason) {
-    const down = isChangeoverError(
-      reason,
-      'STORE_UNAVAILABLE',
-      'DEADLINE_EXCEEDED',
-      'STORE_CONFLICT',
-    );
-    if (!tolerate || !down) throw reason;
+    // Whatever it is (a renamed table, a lost privilege): the way back must not fail for it.
+    if (tolerateMs === null) throw reason;
     const keyless = shapes(({ [side]: draft }) => ({ table: draft.table, key: draft.key ?? [] }));
     return { shapes: keyless, error: { reason } };
   }

@@ -1,5 +1,6 @@
+import { isChangeoverError, messageOf } from '../../errors/index.ts';
 import type { Side } from '../../migration/index.ts';
-import type { Finding } from '../../store/index.ts';
+import type { Finding, MigrationStore } from '../../store/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
@@ -35,12 +36,13 @@ function check(context: CommandContext): Promise<CommandResult> {
     for (const side of ['source', 'target'] as const) {
       for (const as of ['authority', 'follower'] as const) {
         context.progress(`looking at the ${side} as ${as}`);
-        const findings = await migration.stores[side].setup.inspect(as);
+        const findings = await inspect(migration.stores[side], side, as);
         found.push(...findings.map((finding) => ({ ...finding, side, as })));
       }
     }
+    const down = found.some(({ id }) => unreachable.test(id));
     const { source, target } = migration.stores;
-    for (const collection of migration.migration.collections.values()) {
+    for (const collection of down ? [] : migration.migration.collections.values()) {
       context.progress(`trying the transforms of ${collection.name}`);
       const finding = await checkTransforms(collection, source, target);
       found.push({ ...finding, side: 'source', as: 'authority' });
@@ -49,13 +51,39 @@ function check(context: CommandContext): Promise<CommandResult> {
     const worst = verdicts.find(([verdict]) => findings.some((one) => one.verdict === verdict));
     return {
       kind: 'check',
-      verdict: worst?.[1] ?? 'yes',
+      verdict: down ? 'unreachable' : (worst?.[1] ?? 'yes'),
       stateVersion: state.version,
       data: { findings },
       next: worst ? [] : ['changeover start'],
       text: checkText(findings, context),
     };
   });
+}
+
+/** Findings that say that the store does not answer. */
+const unreachable = /\/(unreachable|connection|connect)$/;
+
+/** The store's findings; a store that cannot even be asked is one finding. */
+async function inspect(
+  store: MigrationStore,
+  side: Side,
+  as: 'authority' | 'follower',
+): Promise<readonly Finding[]> {
+  try {
+    return await store.setup.inspect(as);
+  } catch (error) {
+    const away = isChangeoverError(error, 'STORE_UNAVAILABLE', 'DEADLINE_EXCEEDED');
+    return [
+      {
+        id: `${store.engine}/${away ? 'unreachable' : 'shape'}`,
+        verdict: away ? 'unknown' : 'fail',
+        message: messageOf(error),
+        fix: away
+          ? `Check address, credentials and server of the ${side}.`
+          : 'Correct the configuration.',
+      },
+    ];
+  }
 }
 
 type MergedFinding = Finding & { readonly side: Side; readonly roles: readonly string[] };

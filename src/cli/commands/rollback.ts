@@ -1,7 +1,8 @@
 import type { RollbackResult } from '../../controller/index.ts';
+import { authorityOf } from '../../migration/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
-import { type CommandContext, withSession } from '../session.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
 import { phaseOf, stateResult } from '../state-result.ts';
 import { duration } from '../words.ts';
 
@@ -16,16 +17,25 @@ export const addRollback: AddCommand = (program, perform) => {
     });
 };
 
+/** While the source is the authority nobody waits longer than this for a store that hangs. */
+const catalogMs = 500;
+
 /** `rollback`: never asks, is never gated, and needs the control store alone while the source is the authority. */
-function rollback(
+async function rollback(
   context: CommandContext,
   flags: { readonly to?: string },
 ): Promise<CommandResult> {
-  return withSession(context, { tolerateStores: true }, async ({ controller, act }) => {
-    const to = flags.to === undefined ? undefined : phaseOf(flags.to);
-    const result = await controller.rollback({ ...act, ...(to === undefined ? {} : { to }) });
-    return rolledBack(result);
+  const to = flags.to === undefined ? undefined : phaseOf(flags.to);
+  const back = async ({ controller, act }: Session): Promise<CommandResult> =>
+    rolledBack(await controller.rollback({ ...act, ...(to === undefined ? {} : { to }) }));
+  const quick = { tolerateStores: true, catalogMs };
+  const done = await withSession(context, quick, async (session) => {
+    const { control, migration } = session.migration;
+    const { phase } = await control.load(migration.name);
+    return authorityOf(phase) === 'source' ? back(session) : null;
   });
+  // A change of authority needs both stores, and all of their tables.
+  return done ?? withSession(context, {}, back);
 }
 
 function rolledBack({ state, ms, cutover, pending }: RollbackResult): CommandResult {

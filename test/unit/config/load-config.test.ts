@@ -72,22 +72,6 @@ test('a missing value is reported at its parent', async () => {
   await expect(loadConfig(own)).rejects.toThrow(/changeover\.config\.mts:4: "target" is missing/);
 });
 
-test.each(['changeover.config.mts', 'changeover.config.mjs'])(
-  'a syntax error in %s names file and line',
-  async (name) => {
-    const own = written(name, `export const a = 1;`, ``, `export default {{;`);
-    await expect(loadConfig(own)).rejects.toMatchObject({
-      code: 'CONFIG_INVALID',
-      message: expect.stringContaining(`${name}:3`),
-    });
-  },
-);
-
-test('an error that the configuration throws names file and line', async () => {
-  const own = written('changeover.config.mjs', ``, `throw new Error('SOURCE_URL is not set');`);
-  await expect(loadConfig(own)).rejects.toThrow(/changeover\.config\.mjs:2: SOURCE_URL is not set/);
-});
-
 test('what is not a migration is refused', async () => {
   const own = written('changeover.config.mjs', `export default { name: 'shop' };`);
   await expect(loadConfig(own)).rejects.toThrow(/no default export made by defineMigration/);
