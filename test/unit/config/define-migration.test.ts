@@ -132,8 +132,10 @@ test('a demo profile is named, and a changed one says so', () => {
   expect(profile({ parity: 0.9 })).toMatchObject({ name: 'default, adjusted' });
 });
 
-test('the reference lists every option with unit, range and effect', () => {
+test('the reference lists every option with unit, range and effect', async () => {
   const text = optionsReference();
+  // `npx vitest run test/unit/config -u` writes it anew.
+  await expect(text).toMatchFileSnapshot('../../../docs/reference/options.md');
   for (const [group, entries] of Object.entries({
     ...optionTable,
     'collections.<name>': collectionOptions,
