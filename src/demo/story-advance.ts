@@ -39,10 +39,13 @@ export async function advanceWhenReady(world: StoryWorld, to: Phase): Promise<Ad
           ...act('the demo goes on'),
         });
       } catch (error) {
-        // Between the question and the act something changed: ask again.
-        if (!isChangeoverError(error, 'STATE_CHANGED', 'GATE_FAILED') || monotonicMs() > deadline)
+        // Between the question and the act something changed, or a switch undid itself: ask again.
+        if (
+          !isChangeoverError(error, 'STATE_CHANGED', 'GATE_FAILED', 'CUTOVER_ABORTED') ||
+          monotonicMs() > deadline
+        )
           throw error;
-        say('info', 'gates', error.message);
+        say('warn', 'gates', error.message);
       }
     } else if (monotonicMs() > deadline) {
       throw new Error(

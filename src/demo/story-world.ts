@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrationContext } from '../control/index.ts';
 import { type Controller, createController } from '../controller/index.ts';
 import { demoProfile, type GateProfile } from '../gates/index.ts';
+import { recheckSuspects } from '../verify/index.ts';
 import { startWorker, type Worker } from '../worker/index.ts';
 import { ApplicationProcess } from './application-process.ts';
 import { openShopMigration } from './demo-migration.ts';
@@ -130,6 +131,13 @@ export async function openWorld(input: WorldInput): Promise<StoryWorld> {
     controller: createController(context, {
       profile: demoProfile,
       drain: (_side, drainSignal) => worker.drain(5_000, drainSignal),
+      // Writes are held and everything is drained: what is in doubt can be decided at the first look.
+      recheck: (recheckSignal) =>
+        recheckSuspects(
+          context,
+          { currentState: () => worker.state(), ignoreHold: true, recheck: { delaysMs: [0] } },
+          recheckSignal,
+        ),
     }),
     worker,
     sourceLatency,

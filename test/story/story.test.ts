@@ -131,19 +131,20 @@ describe('the demo', () => {
     storyTimeoutMs,
   );
 
-  test.each([
-    ['lose', { lost: 1 }],
-    ['spoil', { differing: 1 }],
-    ['resurrect', { resurrected: 1 }],
-  ] as const)(
-    'fails when one row of the target is damaged after the end (%s)',
-    async (sabotage, expected) => {
-      const run = start([...few, '--json'], { CHANGEOVER_DEMO_SABOTAGE: sabotage });
+  // What each kind of damage is called is a matter of the judge: see judge.test.ts.
+  test(
+    'fails when one row of the target vanishes after the end',
+    async () => {
+      const run = start([...few, '--json'], { CHANGEOVER_DEMO_SABOTAGE: 'lose' });
       const status = await ended(run);
       const result = resultOf(run);
-      expect(result, run.stderr).toMatchObject({ ok: false, ...expected });
-      expect(result.lost + result.differing + result.resurrected).toBe(1);
-      expect(result.failures).toHaveLength(1);
+      expect(result, run.stderr).toMatchObject({
+        ok: false,
+        failures: ['1 lost'],
+        lost: 1,
+        differing: 0,
+        resurrected: 0,
+      });
       expect(status).toBe(1);
       await nothingRemains(run);
     },
