@@ -71,10 +71,11 @@ function verifyOne(
   currentState: () => ReturnType<Awaited<ReturnType<typeof followState>>['current']>,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
-  const { rowsPerSecondMax } = migration.options.verify;
+  const { rowsPerSecondMax, pageRows } = migration.options.verify;
   const throttle = createThrottle(migration.runtime.clock, { rowsPerSecondMax });
   const options = {
     currentState,
+    batchRows: pageRows,
     // A person asked for it: what is held is the background.
     ignoreHold: true,
     pace: (records: number, scope: AbortSignal) => throttle.acquire(records, { signal: scope }),
