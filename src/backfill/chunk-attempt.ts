@@ -1,4 +1,4 @@
-import { isChangeoverError, messageOf } from '../errors/index.ts';
+import { isChangeoverError, messageOf, waitsForAnother } from '../errors/index.ts';
 import { encodeKey, type Key } from '../record/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import type { ChunkTicket, StoredRecord } from '../store/index.ts';
@@ -28,6 +28,8 @@ export type AttemptOutcome =
 export interface Refusal {
   readonly times: number;
   readonly reason: string;
+  /** A record that it refers to may be missing yet: no use in trying at once again. */
+  readonly waits: boolean;
 }
 
 /**
@@ -123,7 +125,8 @@ async function moveRecords(
   const made = await transformChunk(scope.collection, side, read.records, clock);
   const { records, dead } = withoutRefused(made.records, made.dead, refused);
   const readMs = clock.monotonic() - begun;
-  if (dead.length > 0 && tools.tooManyDead(dead.length, read.records.length))
+  const deadCount = dead.filter(({ waits }) => waits !== true).length;
+  if (deadCount > 0 && tools.tooManyDead(deadCount, read.records.length))
     return { type: 'dead-limit' };
   return tools.writers.with(async () => {
     if (stopReason(scope) !== null) return { type: 'stopped' };
@@ -135,11 +138,11 @@ async function moveRecords(
       ));
     } catch (error) {
       if (!isChangeoverError(error, 'STORE_REJECTED') || records.length === 0) throw error;
-      return halved(records, refused, messageOf(error));
+      return halved(records, refused, error);
     }
     const workMs = readMs + clock.monotonic() - writing;
     await guarded(tools, 'dead letters', () => tools.dead.bury(dead));
-    const counts = { read: read.records.length, inserted, dead: dead.length };
+    const counts = { read: read.records.length, inserted, dead: deadCount };
     return { type: 'done', counts, workMs };
   });
 }
@@ -153,8 +156,8 @@ function withoutRefused(
   const more: DeadRow[] = [];
   const rest = records.filter(({ key }) => {
     const refusal = refused.get(encodeKey(key));
-    if (refusal === undefined || refusal.times < REFUSALS) return true;
-    more.push({ key, reason: refusal.reason });
+    if (refusal === undefined || (refusal.times < REFUSALS && !refusal.waits)) return true;
+    more.push({ key, reason: refusal.reason, waits: refusal.waits });
     return false;
   });
   return { records: rest, dead: [...dead, ...more] };
@@ -164,13 +167,14 @@ function withoutRefused(
 function halved(
   records: readonly StoredRecord[],
   refused: Map<string, Refusal>,
-  reason: string,
+  error: unknown,
 ): AttemptOutcome {
   const middle = records[Math.floor(records.length / 2) - 1];
   if (middle) return { type: 'split', at: middle.key };
   const only = records[0] as StoredRecord;
   const id = encodeKey(only.key);
-  refused.set(id, { times: (refused.get(id)?.times ?? 0) + 1, reason });
+  const times = (refused.get(id)?.times ?? 0) + 1;
+  refused.set(id, { times, reason: messageOf(error), waits: waitsForAnother(error) });
   return { type: 'refused' };
 }
 

@@ -8,6 +8,8 @@ import type { StoredRecord } from '../store/index.ts';
 export interface DeadRow {
   readonly key: Key;
   readonly reason: string;
+  /** It may pass when another record has arrived: left to the queue, not to a person. */
+  readonly waits?: boolean;
 }
 
 export interface TransformedChunk {

@@ -6,9 +6,12 @@ import type { DeadRow } from './chunk-transform.ts';
 /** How many dead letters of earlier runs are looked through, so that a chunk that is done again does not add them twice. */
 const KNOWN_MAX = 10_000;
 
-/** The rows of a run that wait for a person. */
+/** Rows that wait for other records are tried by the queue, first after this. */
+const WAIT_MS = 500;
+
+/** The rows of a run that wait for a person, or for another record. */
 export interface DeadRows {
-  /** Puts those that are not there yet into the authority's dead letters. Idempotent within a run. */
+  /** Puts those that are not there yet into the authority's queue: the dead letters, or to be tried again. Idempotent within a run. */
   bury(rows: readonly DeadRow[]): Promise<void>;
 }
 
@@ -26,17 +29,15 @@ export async function openDeadRows(scope: BackfillScope, resumed: boolean): Prom
       const fresh = rows.filter(({ key }) => !known.has(encodeKey(key)));
       if (fresh.length === 0) return;
       await queue.enqueue(
-        fresh.map(({ key, reason }) => ({
-          collection: name,
-          key,
-          kind: 'change' as const,
-          graceMs: 0,
-          deadReason: `backfill: ${reason}`,
-        })),
+        fresh.map(({ key, reason, waits }) => {
+          const entry = { collection: name, key, kind: 'change' as const };
+          if (waits === true) return { ...entry, graceMs: WAIT_MS };
+          return { ...entry, graceMs: 0, deadReason: `backfill: ${reason}` };
+        }),
       );
-      for (const { key, reason } of fresh) {
+      for (const { key, reason, waits } of fresh) {
         known.add(encodeKey(key));
-        announce(scope.context, name, reason);
+        if (waits !== true) announce(scope.context, name, reason);
       }
     },
   };

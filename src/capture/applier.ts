@@ -4,6 +4,7 @@ import {
   dispositionOf,
   isChangeoverError,
   messageOf,
+  waitsForAnother,
 } from '../errors/index.ts';
 import {
   authorityOf,
@@ -29,6 +30,8 @@ export interface ApplierOptions {
   readonly backoff: BackoffPolicy;
   /** Refused changes are tried so often before they die: a constraint may wait for another change. */
   readonly refusedAttemptsMax: number;
+  /** The same where another change may be missing (parent, unique value). Without limit while existing records are still being copied. */
+  readonly waitingAttemptsMax: number;
   /** The same for failures that ought to pass (contention); an unreachable store never kills a change. */
   readonly retriedAttemptsMax: number;
 }
@@ -39,6 +42,7 @@ export const applierDefaults: ApplierOptions = {
   followerTimeoutMs: 10_000,
   backoff: { firstMs: 50, maxMs: 5_000 },
   refusedAttemptsMax: 4,
+  waitingAttemptsMax: 12,
   retriedAttemptsMax: 100,
 };
 
@@ -227,10 +231,7 @@ class Round {
       );
       return;
     }
-    const attemptsMax =
-      disposition === 'reject'
-        ? this.#options.refusedAttemptsMax
-        : this.#options.retriedAttemptsMax;
+    const attemptsMax = this.#attemptsMax(error);
     for (const work of works) {
       if (work.attempts + 1 >= attemptsMax) {
         await this.#bury(work, error);
@@ -244,6 +245,17 @@ class Round {
       );
       await this.#queue.retryLater(work.ids, delayMs, messageOf(error), true);
     }
+  }
+
+  #attemptsMax(error: unknown): number {
+    const { refusedAttemptsMax, retriedAttemptsMax, waitingAttemptsMax } = this.#options;
+    if (dispositionOf(error) !== 'reject') return retriedAttemptsMax;
+    if (!waitsForAnother(error)) return refusedAttemptsMax;
+    const { phase } = this.#state;
+    // The record that it refers to may lie behind the backfill; the gate behind that phase sees the age of what still waits.
+    return phase === 'dual-write' || phase === 'backfill'
+      ? Number.POSITIVE_INFINITY
+      : waitingAttemptsMax;
   }
 
   /** Not the changes' fault: due again soon, no attempt counted. */

@@ -4,5 +4,6 @@ export {
   type ErrorData,
   isChangeoverError,
   messageOf,
+  waitsForAnother,
 } from './changeover-error.ts';
 export { type Disposition, type ErrorCode, type ErrorEntry, errorCatalogue } from './codes.ts';

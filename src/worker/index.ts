@@ -1,2 +1,2 @@
 export { startWorker, type Worker } from './worker.ts';
-export { type WorkerOptions, workerDefaults } from './worker-options.ts';
+export { type WorkerOptions, type WorkerOptionsInput, workerDefaults } from './worker-options.ts';

@@ -18,6 +18,10 @@ export interface WorkerOptions {
   readonly onError: (task: string, message: string) => void;
 }
 
+export type WorkerOptionsInput = Partial<Omit<WorkerOptions, 'applier'>> & {
+  readonly applier?: Partial<ApplierOptions>;
+};
+
 export const workerDefaults: WorkerOptions = {
   label: '',
   leaseMs: 10_000,

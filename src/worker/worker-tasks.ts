@@ -111,7 +111,8 @@ function resumeTask(context: MigrationContext, options: WorkerOptions): WorkerTa
     holdable: false,
     async turn(current) {
       const { phase } = current();
-      if (phase !== 'off' && phase !== 'retired') await resumeCutover(context);
+      // In `retired`, too: whoever retired the migration may have died before the target's guard was told.
+      if (phase !== 'off') await resumeCutover(context);
       return 'idle';
     },
   };

@@ -4,7 +4,7 @@ import type { MigrationState } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
 import { openStateView } from '../router/index.ts';
 import { backgroundLoop } from './background-loop.ts';
-import { type WorkerOptions, workerDefaults } from './worker-options.ts';
+import { type WorkerOptions, type WorkerOptionsInput, workerDefaults } from './worker-options.ts';
 import { type WorkerTask, workerTasks } from './worker-tasks.ts';
 
 /** The background process of a migration: empties the authority's queue, copies, rechecks, tidies up. */
@@ -24,9 +24,10 @@ const errorBackoff = { firstMs: 100, maxMs: 5_000 } as const;
  */
 export async function startWorker(
   context: MigrationContext,
-  input: Partial<WorkerOptions> = {},
+  input: WorkerOptionsInput = {},
 ): Promise<Worker> {
-  const options: WorkerOptions = { ...workerDefaults, ...input };
+  const applier = { ...workerDefaults.applier, ...input.applier };
+  const options: WorkerOptions = { ...workerDefaults, ...input, applier };
   const { label, leaseMs, onError } = options;
   // A router of the same process has a registration of its own: one must never acknowledge, or leave the fleet, for the other.
   const registered = { ...context, instance: `${context.instance}:worker` };

@@ -46,6 +46,9 @@ const byClass: Readonly<Record<string, ErrorCode>> = {
   '42': 'STORE_REJECTED',
 };
 
+/** Foreign key, unique, exclusion: whether they hold depends on other records, which may be on their way. */
+const waiting: ReadonlySet<string> = new Set(['23503', '23505', '23P01']);
+
 /** True for an error that the server itself reported, with a SQLSTATE. */
 export function isServerError(error: unknown): error is Error & ServerError {
   return error instanceof Error && /^[0-9A-Z]{5}$/.test(sqlStateOf(error) ?? '');
@@ -98,6 +101,7 @@ export function toChangeoverError(error: unknown, what: string): ChangeoverError
     table: error.table ?? null,
     column: error.column ?? null,
     constraint: error.constraint ?? null,
+    ...(waiting.has(state) ? { waits: true } : {}),
   };
   return new ChangeoverError(code, `${what}: ${safeMessage(error, state)} (SQLSTATE ${state}).`, {
     // The original carries row values in `detail`; it would end in logs as the cause.
