@@ -68,5 +68,8 @@ export function plainPostgres(pool: pg.Pool, wait: () => Promise<void>): PlainSt
 }
 
 export function openPool(url: string): pg.Pool {
-  return new pg.Pool({ connectionString: url, max: 16 });
+  const pool = new pg.Pool({ connectionString: url, max: 16 });
+  // Idle connections learn of the server's end on their own.
+  pool.on('error', () => {});
+  return pool;
 }
