@@ -38,6 +38,7 @@ export {
 } from './gates/index.ts';
 export {
   type ChangeoverEvent,
+  type ChangeoverEventType,
   type Collection,
   type EventHub,
   type MigrationState,
@@ -54,8 +55,20 @@ export {
   type ReadOptions,
   type Router,
   type RouterOptions,
+  type RouterOptionsInput,
   type WriteReceipt,
 } from './router/index.ts';
 export { type Runtime, systemRuntime } from './runtime/index.ts';
 export type { MigrationStore, StoreConnector } from './store/index.ts';
+export {
+  bridgeSpans,
+  createLogger,
+  createMetrics,
+  type EventLogger,
+  type LoggerOptions,
+  type Metrics,
+  type MetricsOptions,
+  metricTable,
+  type TraceApi,
+} from './telemetry/index.ts';
 export { startWorker, type Worker, type WorkerOptions } from './worker/index.ts';
