@@ -411,8 +411,8 @@ describe('postgres, trouble', () => {
     const start = performance.now();
     await expect(store.load('shop')).rejects.toMatchObject({ code: 'CONTROL_UNAVAILABLE' });
     expect(performance.now() - start).toBeLessThan(12_000);
-    server.resume();
     await until(8_000, () => errors.length > 0);
+    server.resume();
     await server.kill();
     await expect(store.load('shop')).rejects.toMatchObject({ code: 'CONTROL_UNAVAILABLE' });
     await server.start();

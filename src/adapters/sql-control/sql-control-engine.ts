@@ -11,12 +11,12 @@ export interface SqlControlEngine {
   readonly display: string;
   readonly clock: Clock;
   /**
-   * Runs statements outside of a transaction, within the engine's deadline, repeated while the database is busy.
+   * Reads, outside of a transaction, within the engine's deadline, repeated while the database is busy.
    * Errors come out as CONTROL_UNAVAILABLE or CONFIG_INVALID; `operation` may run more than once.
    */
   run<T>(what: string, operation: (db: ControlDatabase) => Promise<T>): Promise<T>;
   /**
-   * The same in one transaction that holds the write lock from its first statement where the database has only one.
+   * Writes, single ones too, in one transaction that holds the write lock from its first statement where the database has only one.
    * When COMMIT was sent and no answer came, CONTROL_UNAVAILABLE: look before acting again.
    */
   transaction<T>(what: string, operation: (tx: ControlTransaction) => Promise<T>): Promise<T>;

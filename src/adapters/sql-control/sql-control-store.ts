@@ -74,7 +74,7 @@ function stateMethods(
       let row = await find();
       if (row === undefined) {
         const first = initialState(migration);
-        await engine.run('storing the first state', (db) =>
+        await engine.transaction('storing the first state', (db) =>
           db
             .insertInto('migration_state')
             .values({ migration, version: first.version, state: JSON.stringify(first) })
@@ -183,7 +183,7 @@ function checkpointMethods(
     async saveCheckpoint(migration, checkpoint) {
       await ready();
       const body = JSON.stringify(checkpoint);
-      await engine.run('saving a checkpoint', (db) =>
+      await engine.transaction('saving a checkpoint', (db) =>
         db
           .insertInto('checkpoint')
           .values({ migration, collection: checkpoint.collection, body })

@@ -6,7 +6,7 @@ export function createSqlFleet(engine: SqlControlEngine, ready: () => Promise<vo
   return {
     async heartbeat(migration, { id, kind, label, acknowledgedVersion }, leaseMs) {
       await ready();
-      await engine.run('a heartbeat', async (db) => {
+      await engine.transaction('a heartbeat', async (db) => {
         const now = engine.now();
         await db
           .insertInto('instance')
@@ -64,7 +64,7 @@ export function createSqlFleet(engine: SqlControlEngine, ready: () => Promise<vo
 
     async remove(migration, id) {
       await ready();
-      await engine.run('removing an instance', (db) =>
+      await engine.transaction('removing an instance', (db) =>
         db.deleteFrom('instance').where('migration', '=', migration).where('id', '=', id).execute(),
       );
     },

@@ -89,7 +89,7 @@ export function createSqlEvidence(
 
     async clear(migration) {
       await ready();
-      await engine.run('clearing evidence', (db) =>
+      await engine.transaction('clearing evidence', (db) =>
         db.deleteFrom('evidence').where('migration', '=', migration).execute(),
       );
     },

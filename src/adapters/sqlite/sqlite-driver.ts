@@ -18,7 +18,8 @@ const busyTimeoutMs = 5;
 
 /**
  * Transaction statements go through `exec`, which finalizes them. A prepared BEGIN that failed with SQLITE_BUSY stays "in progress"
- * until it is garbage-collected (libsql 0.5), and a later COMMIT is then refused.
+ * until it is garbage-collected (libsql 0.5), and a later COMMIT is then refused. The same holds for a bare INSERT or UPDATE, so
+ * every write of ours is in a transaction.
  */
 class ImmediateSqliteDriver extends SqliteDriver {
   readonly #database: () => Database.Database;
