@@ -4,4 +4,9 @@ export type {
   ConformanceSubject,
   TestFramework,
 } from './conformance-subject.ts';
+export {
+  type ControlStoreSubject,
+  type ControlStores,
+  registerControlStoreConformance,
+} from './control-store-conformance.ts';
 export { registerStoreConformance } from './register-store-conformance.ts';
