@@ -1,0 +1,127 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import {
+  compareStores,
+  countRequests,
+  historyOf,
+  judgeReads,
+  judgeStore,
+  longestWriteMs,
+} from '../../src/demo/judge.ts';
+import { takeSnapshot } from '../../src/demo/store-snapshot.ts';
+import { sabotage } from '../../src/demo/story-sabotage.ts';
+import { judgeAuthority, versionedWrites } from './authority-epochs.ts';
+import type { ChaosWorld } from './chaos-world.ts';
+
+export interface ChaosResult {
+  readonly ok: boolean;
+  readonly lines: readonly string[];
+}
+
+const drainMs = 60_000;
+const shown = 12;
+
+/** Ends the applications, lets the queues run empty, ends the rest, and judges both stores and all ledgers. */
+export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
+  const { applications, workers, operator, addresses, options, report, before } = world;
+  const inOrder = await Promise.all(
+    [operator, ...applications].map(async (child) => ((await child.stop()) ? [] : [child.name])),
+  );
+  const hung = inOrder.flat().map((name) => `${name} did not end in order`);
+  const drained = await drain(world);
+  await Promise.all(workers.map((child) => child.stop()));
+  const ledgers = world.ledgers();
+  const history = historyOf(ledgers);
+  if (options.sabotage !== null) await sabotage(addresses.targetUrl, options.sabotage, history);
+  const [source, target] = await Promise.all([
+    takeSnapshot(addresses.sourceUrl, 'source'),
+    takeSnapshot(addresses.targetUrl, 'target'),
+  ]);
+  const requests = countRequests(history);
+  const reads = judgeReads(before, history);
+  const sourceFaults = judgeStore(before, history, source);
+  const targetFaults = judgeStore(before, history, target);
+  const both = compareStores(source, target);
+  const versioned = versionedWrites(ledgers);
+  const authority = judgeAuthority(versioned);
+  const kinds = (kind: string): number =>
+    new Set([...sourceFaults, ...targetFaults].flatMap((f) => (f.kind === kind ? [f.id] : [])))
+      .size;
+  const checks: readonly (readonly [string, number, string])[] = [
+    ['lost', kinds('lost'), 'acknowledged, and missing from a store'],
+    ['differing', Math.max(kinds('differing'), both.length), 'between ledger, source and target'],
+    ['resurrected', kinds('resurrected'), 'deleted, and back again'],
+    ['two authorities', authority.length, `${versioned.length} acknowledged writes with a version`],
+    ['stale reads', reads.stale, `of ${reads.tokensChecked} with a token`],
+    ['wrong reads', reads.wrong, `of ${requests.reads}`],
+    ['not drained', drained, `changes left in the queues, dead letters among them`],
+    ['violations', report.violations.length + hung.length, 'seen on the way'],
+    ['nothing done', requests.acknowledgedWrites === 0 ? 1 : 0, ''],
+  ];
+  const faults = [
+    ...sourceFaults.map((fault) => ({ ...fault, store: 'source' })),
+    ...targetFaults.map((fault) => ({ ...fault, store: 'target' })),
+    ...both.map((fault) => ({ ...fault, store: 'both' })),
+  ].map(({ kind, id, store, why }) => `${kind}: customer ${id} in ${store}: ${why}`);
+  const ok = checks.every(([, number]) => number === 0);
+  return {
+    ok,
+    lines: [
+      ...table(world, requests, longestWriteMs(ledgers)),
+      '',
+      ...checks.map(
+        ([name, number, words]) =>
+          `  ${number === 0 ? '✓' : '✗'} ${name.padEnd(16)} ${String(number).padStart(6)}   ${words}`,
+      ),
+      ...[...faults, ...authority, ...report.violations, ...hung]
+        .slice(0, shown)
+        .map((text) => `    ${text}`),
+    ],
+  };
+}
+
+function table(
+  { report, options }: ChaosWorld,
+  requests: ReturnType<typeof countRequests>,
+  longestMs: number,
+): readonly string[] {
+  const list = (counts: ReadonlyMap<string, number>): string =>
+    [...counts]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([what, number]) => `${what} ${number}`)
+      .join(', ') || 'none';
+  return [
+    `  seed ${options.seed}, writes ${options.mode}, control store in ${options.control}`,
+    `  faults      ${list(report.faults)}`,
+    `  operator    ${list(report.deeds)}`,
+    `  reached     epoch ${report.epoch}, generation ${report.generation}`,
+    `  writes      ${requests.acknowledgedWrites} acknowledged, ${requests.interruptedWrites} cut off by a kill; longest ${Math.round(longestMs)} ms`,
+    `  reads       ${requests.reads}, ${requests.tokenReads} with a token`,
+    `  failed      ${requests.failedRequests}: ${list(report.failures)}`,
+  ];
+}
+
+/** Waits until our own look into the queue tables finds nothing; what is left after that. */
+async function drain({ addresses }: ChaosWorld): Promise<number> {
+  const until = performance.now() + drainMs;
+  for (;;) {
+    const left =
+      (await waiting(addresses.sourceUrl, 'source')) +
+      (await waiting(addresses.targetUrl, 'target'));
+    if (left === 0 || performance.now() > until) return left;
+    await sleep(100);
+  }
+}
+
+async function waiting(url: string, side: 'source' | 'target'): Promise<number> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ n: string }>(
+      `SELECT count(*)::text AS n FROM changeover_shop_${side}.queue`,
+    );
+    return Number(rows[0]?.n);
+  } finally {
+    await client.end();
+  }
+}
