@@ -239,9 +239,10 @@ test('a refused change is a dead letter that is listed, shown, sent again and di
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   expect((await cli(folder, 'dlq')).code).toBe(1);
-  const [first] = await dead();
+  // Letters come in the order in which they died.
+  const first = (await dead()).find(({ key }) => key[0] === '2');
   const shown = await cli(folder, 'dlq', 'show', String(first?.id));
-  expect(shown.stdout).toMatch(/customers 2: .*refused|constraint/);
+  expect(shown.stdout).toMatch(/customers 2: .*customers_name_check/);
   expect((await cli(folder, 'dlq', 'retry', '--all', '--dry-run')).stdout).toContain(
     '2 dead letters would be sent again',
   );
