@@ -115,7 +115,8 @@ class Client {
   private async write(): Promise<void> {
     const { world, ledger } = this;
     const { random } = this.running.runtime;
-    const collection = ['items', 'orders', 'feed'][Math.floor(random.next() * 3)]!;
+    const names = world.scenario.feed ? ['items', 'orders', 'feed'] : ['items', 'orders'];
+    const collection = names[Math.floor(random.next() * names.length)]!;
     const id = String(Math.floor(random.next() * world.scenario.keys));
     const deletes = random.next() < world.scenario.deleteShare;
     const updates = !deletes && random.next() < 0.3;

@@ -67,6 +67,16 @@ const copying: Partial<Scenario> = {
 
 const writing: Partial<Scenario> = { ...copying, keys: 3, chunkRows: 2 };
 
+const serial = {
+  items: { write: 'serial', failureMode: 'fail-open' },
+  orders: { write: 'serial', failureMode: 'fail-open' },
+} as const;
+
+const deferred = {
+  items: { write: 'deferred', failureMode: 'fail-open' },
+  orders: { write: 'deferred', failureMode: 'fail-open' },
+} as const;
+
 const failClosed = { write: 'serial', failureMode: 'fail-closed' } as const;
 
 /** Nothing is checked by the store itself: only hold and acknowledgement stand between two authorities. */
@@ -83,8 +93,9 @@ const unguarded: Partial<Scenario> = {
 };
 
 /** Processes are stopped again and again in the middle of what they do. */
-const pausing = (meanMs: number): Partial<Scenario> => ({
+const pausing = (meanMs: number, faultsHit: Scenario['faultsHit'] = 'all'): Partial<Scenario> => ({
   faults: { ...noFaults, pauseMs: meanMs },
+  faultsHit,
   coordinatorCrashRate: 0,
 });
 
@@ -271,7 +282,16 @@ export const brokenVariants: readonly BrokenVariant[] = [
     name: 'a paused repair worker writes after the flip',
     defect: {
       sabotage: ['door-without-role'],
-      scenario: { ...switching, ...pausing(80), workers: 4, network: calmNetwork },
+      scenario: {
+        ...switching,
+        ...deferred,
+        ...pausing(250, 'workers'),
+        plan: [...toReads, step.wait(100), step.switchTo('target'), step.wait(1_000)],
+        pauseMaxMs: 1_500,
+        workers: 4,
+        rogue: false,
+        network: calmNetwork,
+      },
     },
   },
   {
@@ -280,11 +300,16 @@ export const brokenVariants: readonly BrokenVariant[] = [
       sabotage: ['healer-clears-intent'],
       scenario: {
         ...writing,
-        ...pausing(40),
+        ...pausing(400, 'applications'),
+        plan: [step.start, step.wait(1_500), step.advance('backfill'), step.wait(300)],
         items: failClosed,
         orders: failClosed,
+        feed: false,
+        keys: 30,
         applications: 3,
-        network: { ...roughNetwork, cutRate: 0.01, inDoubtRate: 0.05 },
+        clientsEach: 4,
+        pauseMaxMs: 1_500,
+        network: { ...roughNetwork, inDoubtRate: 0.3, inDoubtFor: 'app', inDoubtMs: 50 },
       },
     },
   },
@@ -318,7 +343,16 @@ export const brokenVariants: readonly BrokenVariant[] = [
     name: 'a chunk does not look at the fences again',
     defect: {
       sabotage: ['chunk-without-second-look'],
-      scenario: { ...copying, keys: 5, thinkMs: 4, network: { ...calmNetwork, rowMs: 60 } },
+      scenario: {
+        ...copying,
+        ...serial,
+        keys: 12,
+        chunkRows: 12,
+        thinkMs: 4,
+        applications: 3,
+        network: { ...calmNetwork, rowMs: 60 },
+        faults: noFaults,
+      },
     },
   },
   {
@@ -333,7 +367,10 @@ export const brokenVariants: readonly BrokenVariant[] = [
         ...switching,
         network: calmNetwork,
         faults: { ...noFaults, partitionMs: 100 },
-        applicationSlowness: 4,
+        applicationSlowness: 6,
+        supportsGuard: false,
+        rogue: false,
+        feed: false,
       },
     },
   },

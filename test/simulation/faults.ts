@@ -37,7 +37,11 @@ export function endFaults(world: World): void {
 }
 
 function pickRole(world: World): string {
-  const roles = [...world.roles('application'), ...world.roles('worker')];
+  const { faultsHit } = world.scenario;
+  const roles = [
+    ...(faultsHit === 'workers' ? [] : world.roles('application')),
+    ...(faultsHit === 'applications' ? [] : world.roles('worker')),
+  ];
   return roles[Math.floor(world.random.next() * roles.length)]!;
 }
 
@@ -51,7 +55,8 @@ function crash(world: World): void {
 }
 
 function pause(world: World): void {
-  const role = world.random.next() < 0.1 ? 'operator' : pickRole(world);
+  const anybody = world.scenario.faultsHit === 'all';
+  const role = anybody && world.random.next() < 0.1 ? 'operator' : pickRole(world);
   const longest = world.scenario.pauseMaxMs;
   const ms = world.random.next() < 0.5 ? longest / 8 : longest;
   const duration = 50 + world.random.next() * ms;

@@ -36,7 +36,11 @@ export interface Scenario {
   readonly readShare: number;
   /** A program that writes the feed to the source whatever happens. */
   readonly rogue: boolean;
+  /** Programs write the feed past the library. */
+  readonly feed: boolean;
   readonly supportsGuard: boolean;
+  /** Whose processes suffer. */
+  readonly faultsHit: 'all' | 'applications' | 'workers';
   /** Longest pause of a process. */
   readonly pauseMaxMs: number;
   readonly chunkRows: number;
@@ -78,6 +82,7 @@ export const calmNetwork: NetworkBehaviour = {
   cutRate: 0,
   lostReplyRate: 0,
   inDoubtRate: 0,
+  inDoubtFor: '',
   inDoubtMs: 0,
   controlFailureRate: 0,
 };
@@ -90,6 +95,7 @@ export const roughNetwork: NetworkBehaviour = {
   cutRate: 0.002,
   lostReplyRate: 0.01,
   inDoubtRate: 0.01,
+  inDoubtFor: '',
   inDoubtMs: 150,
   controlFailureRate: 0.01,
 };
@@ -118,7 +124,9 @@ export function scenarioOf(random: Random, overrides: Partial<Scenario> = {}): S
     deleteShare: pick(random, [0.15, 0.4]),
     readShare: pick(random, [0.3, 0.5]),
     rogue: random.next() < 0.5,
+    feed: true,
     supportsGuard: true,
+    faultsHit: 'all',
     pauseMaxMs: 2_500,
     chunkRows: pick(random, [2, 4]),
     applicationSlowness: 1,

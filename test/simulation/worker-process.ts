@@ -35,7 +35,7 @@ export function workerMain(world: World) {
             chunkRowsMin: 1,
             chunkRowsMax: chunkRows,
             concurrency: 2,
-            timeoutMs: 250,
+            timeoutMs: 600,
             takeOverAfterMs: 250,
           },
           onError: (task, message) => {

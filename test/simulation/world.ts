@@ -172,7 +172,7 @@ export class World {
   pause(role: string, ms: number): void {
     const running = this.running.get(role);
     if (!running?.process.alive) return;
-    running.process.pausedUntil = this.now + ms;
+    running.process.pausedUntil = Math.max(running.process.pausedUntil, this.now + ms);
     this.say(`${running.process.name} is stopped for ${Math.round(ms)} ms`);
   }
 

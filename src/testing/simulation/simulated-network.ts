@@ -17,6 +17,8 @@ export interface NetworkBehaviour {
   readonly lostReplyRate: number;
   /** COMMIT stays in flight after the client has given up, and happens or does not. */
   readonly inDoubtRate: number;
+  /** Only for clients whose name begins so; '' for all. */
+  readonly inDoubtFor: string;
   /** How long such a COMMIT takes at most, milliseconds. */
   readonly inDoubtMs: number;
   /** A call of the control store fails, after it was carried out or before. */
@@ -115,7 +117,7 @@ export class SimulatedNetwork {
     const process = this.processOf(step.client);
     const id = `${step.database} ${step.transaction}`;
     this.committing.add(id);
-    if (this.chance(behaviour.inDoubtRate)) {
+    if (step.client.startsWith(behaviour.inDoubtFor) && this.chance(behaviour.inDoubtRate)) {
       this.say(step, 'in doubt');
       const fate = this.chance(0.5) ? 'commit' : 'rollback';
       scheduler.post({ process: null }, this.random() * behaviour.inDoubtMs, () => {
