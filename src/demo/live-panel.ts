@@ -48,6 +48,8 @@ export interface PanelView {
 
 const labelWidth = 12;
 const railNarrowBelow = 104;
+/** A handful of changes under way is the usual: it shall not look like a flood. */
+const queueTopMin = 40;
 
 /** The live part of the screen as lines of at most `width` columns; pure. */
 export function renderPanel(view: PanelView, width: number, paint: Paint): readonly string[] {
@@ -95,7 +97,7 @@ function label(text: string, paint: Paint): string {
 function progressLine(view: PanelView, width: number, paint: Paint): string {
   const { progress, throttle } = view;
   if (!progress) return label('', paint);
-  const barWidth = Math.max(10, Math.min(36, width - labelWidth - 48));
+  const barWidth = gaugeWidth(width);
   const { full, rest } = bar(progress.ratio ?? 0, barWidth);
   const tone = throttle === null ? 'accent' : 'warn';
   const percent =
@@ -105,7 +107,7 @@ function progressLine(view: PanelView, width: number, paint: Paint): string {
 }
 
 function trafficLine(view: PanelView, width: number, paint: Paint): string {
-  const spark = paint('accent', sparkline(view.writeRates, sparkWidth(width)));
+  const spark = paint('accent', sparkline(view.writeRates, gaugeWidth(width)));
   const share =
     view.targetReadRatio > 0
       ? paint('accent', ` (${shareText(view.targetReadRatio)} from target)`)
@@ -127,7 +129,7 @@ function shareText(ratio: number): string {
 
 function queueLine(view: PanelView, width: number, paint: Paint): string {
   const tone = view.queueWaiting > 20 ? 'warn' : 'accent';
-  const spark = paint(tone, sparkline(view.queueDepths, sparkWidth(width)));
+  const spark = paint(tone, sparkline(view.queueDepths, gaugeWidth(width), queueTopMin));
   const dead =
     view.deadLetters === 0
       ? paint('dim', 'no dead letters')
@@ -144,6 +146,7 @@ function storesLine(view: PanelView, paint: Paint): string {
   return `${label('stores', paint)}${store('source', '(legacy)', view.sourceUp)}    ${store('target', '(modern)', view.targetUp)}    ${paint('dim', `${count(view.acknowledgedWrites)} writes acknowledged`)}`;
 }
 
-function sparkWidth(width: number): number {
+/** Of bars and lines of blocks. */
+function gaugeWidth(width: number): number {
   return Math.max(12, Math.min(30, width - 86));
 }

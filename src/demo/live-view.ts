@@ -7,6 +7,7 @@ import { count, duration } from './terminal-style.ts';
 
 const tickMs = 200;
 const ticksKept = 60;
+const throttleQuietMs = 3_000;
 const ticksPerSecond = 1_000 / tickMs;
 
 type Rates = Extract<ShopMessage, { readonly type: 'rates' }>;
@@ -22,6 +23,8 @@ export class LiveView {
   #backfill: { readonly rows: number; readonly atMs: number }[] = [];
   #queuePeak = 0;
   #verifyRows = 1;
+  #throttleSaid = false;
+  #throttleSaidAt = Number.NEGATIVE_INFINITY;
   #shadow = { compared: 0, suspect: 0 };
   #reads = { all: 0, target: 0 };
 
@@ -106,9 +109,7 @@ export class LiveView {
         return;
       case 'throttle':
         this.set({ throttle: event.reason });
-        if (event.reason !== null)
-          this.#terminal.event('warn', 'throttle', `backfill waits: ${event.reason}`);
-        else this.#terminal.event('info', 'throttle', 'backfill goes on');
+        this.#sayThrottle(event.reason);
         return;
       case 'backfill':
         this.#onBackfill(event);
@@ -121,6 +122,24 @@ export class LiveView {
         this.#terminal.event('info', 'breaker', `${event.side}: ${event.state}`);
         return;
       default:
+    }
+  }
+
+  /** The next throttle is told, however soon it comes after the last one. */
+  letThrottleSpeak(): void {
+    this.#throttleSaidAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** At the edge of a limit it comes and goes; each line more says nothing new. */
+  #sayThrottle(reason: string | null): void {
+    const now = this.#elapsedMs();
+    if (reason === null) {
+      if (this.#throttleSaid) this.#terminal.event('info', 'throttle', 'backfill goes on');
+      this.#throttleSaid = false;
+    } else if (now - this.#throttleSaidAt > throttleQuietMs) {
+      this.#terminal.event('warn', 'throttle', `backfill waits: ${reason}`);
+      this.#throttleSaid = true;
+      this.#throttleSaidAt = now;
     }
   }
 

@@ -20,6 +20,8 @@ export interface StoryFacts {
   } | null;
   wrongRow: { readonly found: boolean; readonly repaired: boolean } | null;
   retired: boolean;
+  /** Application processes that ended although nobody ended them. */
+  readonly deaths: string[];
 }
 
 export function noFacts(): StoryFacts {
@@ -32,6 +34,7 @@ export function noFacts(): StoryFacts {
     outage: null,
     wrongRow: null,
     retired: false,
+    deaths: [],
   };
 }
 
@@ -170,6 +173,7 @@ function failuresOf(values: Values, input: ProofInput): readonly string[] {
     ],
     [values.switchPauseMs !== null, 'authority was not switched'],
     [values.retired, 'the source was not retired'],
+    [input.facts.deaths.length === 0, input.facts.deaths.join('; ')],
   ];
   return promises.filter(([held]) => !held).map(([, failure]) => failure);
 }
@@ -223,7 +227,7 @@ export function renderProof(result: DemoResult, width: number, paint: Paint): re
         ? ''
         : `by the worker, ${duration(result.healedAfterMs)} after the death`,
     ],
-    ['dead letters', zero(result.deadLetters), ''],
+    ['dead letters', zero(result.deadLetters), 'changes that wait for a person'],
     [
       'whole story',
       paint('strong', duration(result.durationMs)),

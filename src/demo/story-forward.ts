@@ -1,4 +1,5 @@
 /** The first half of the story: from `off` to a target that is known to be equal. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { digestOfCustomer } from './canonical-customer.ts';
 import { historyOf } from './judge.ts';
@@ -86,8 +87,10 @@ export async function backfill(world: StoryWorld): Promise<void> {
     );
     const quarter = world.before.size / 4;
     await until(world, 'a quarter of the backfill', 120_000, () => rowsRead > quarter || finished);
-    say('warn', 'report', 'somebody runs a heavy report on the legacy database');
-    await slowDownSource(world, () => throttled || finished);
+    throttled = false;
+    view.letThrottleSpeak();
+    say('warn', 'stray script', 'somebody locks the legacy table again and again');
+    await slowDownSource(world, world.sourceLatency.limitMs() * 3, () => throttled || finished);
     await until(world, 'the end of the backfill', 120_000, () => finished);
   } finally {
     unsubscribe();
@@ -97,51 +100,33 @@ export async function backfill(world: StoryWorld): Promise<void> {
   say('good', 'backfill', `${count(rowsRead)} rows in ${duration(monotonicMs() - begun)}`);
 }
 
-const reportsFirst = 6;
-const reportsMore = 6;
-const reportsMax = 48;
+const burstsMin = 5;
+const burstsMax = 30;
+const betweenBurstsMs = 120;
 
-/** Real load on the source's processors, more and more of it until the throttle has seen it (or 15 s have passed). */
-async function slowDownSource(world: StoryWorld, seen: () => boolean): Promise<void> {
-  const clients: pg.Client[] = [];
-  const add = async (number: number): Promise<void> => {
-    for (let index = 0; index < number && clients.length < reportsMax; index++) {
-      const client = new pg.Client({
-        connectionString: world.servers.sourceUrl,
-        application_name: 'heavy report',
-      });
-      client.on('error', () => {});
-      clients.push(client);
-      await client.connect();
-      // Never finishes by itself; ended below with its connection.
-      client
-        .query(
-          'SELECT count(DISTINCT md5(a.note || b::text)) FROM customers a, generate_series(1, 10000) b',
-        )
-        .catch(() => {});
-    }
-  };
-  try {
-    await add(reportsFirst);
-    const deadline = monotonicMs() + 15_000;
-    while (!seen() && monotonicMs() < deadline) {
-      await world.stay(400);
-      if (!seen()) await add(reportsMore);
-    }
-    if (seen()) await world.stay(1_500);
-  } finally {
-    await endReports(world.servers.sourceUrl);
-    await Promise.all(clients.map((client) => client.end().catch(() => {})));
-  }
-}
-
-async function endReports(url: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
+/**
+ * Real latency on the source: a script of somebody's takes the lock of the table, again and again, each time for longer than
+ * the throttle's limit. Ends a few bursts after the throttle has seen it.
+ */
+async function slowDownSource(
+  world: StoryWorld,
+  lockMs: number,
+  seen: () => boolean,
+): Promise<void> {
+  const client = new pg.Client({
+    connectionString: world.servers.sourceUrl,
+    application_name: 'somebody else',
+  });
   await client.connect();
   try {
-    await client.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'heavy report'",
-    );
+    let seenFor = 0;
+    for (let burst = 0; burst < burstsMax && seenFor < burstsMin; burst++) {
+      await client.query('BEGIN; LOCK TABLE customers IN ACCESS EXCLUSIVE MODE');
+      await sleep(lockMs);
+      await client.query('COMMIT');
+      await sleep(betweenBurstsMs, undefined, { signal: world.signal });
+      if (seen()) seenFor++;
+    }
   } finally {
     await client.end();
   }

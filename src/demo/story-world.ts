@@ -116,7 +116,8 @@ export async function openWorld(input: WorldInput): Promise<StoryWorld> {
   undertaker.add('worker', () => worker.close());
   undertaker.add('view', view.follow(context.events));
   const states = new Map<ApplicationProcess, StateMessage>();
-  const shops = createApplications(addresses, folder, input, states);
+  const facts = noFacts();
+  const shops = createApplications(addresses, folder, input, states, facts);
   for (const shop of shops) undertaker.add(shop.name, () => shop.destroy());
 
   return {
@@ -124,7 +125,7 @@ export async function openWorld(input: WorldInput): Promise<StoryWorld> {
     signal,
     terminal,
     view,
-    facts: noFacts(),
+    facts,
     profile: demoProfile,
     servers,
     context,
@@ -179,6 +180,7 @@ function createApplications(
   folder: string,
   { options, terminal, view }: WorldInput,
   states: Map<ApplicationProcess, StateMessage>,
+  facts: StoryFacts,
 ): readonly ApplicationProcess[] {
   const shops: ApplicationProcess[] = [];
   let failuresShown = 0;
@@ -221,7 +223,10 @@ function createApplications(
         thinkMs,
       },
       onMessage,
-      (how) => terminal.event('bad', 'application', how),
+      (how) => {
+        facts.deaths.push(how);
+        terminal.event('bad', 'application', how);
+      },
     );
     shops.push(shop);
   }

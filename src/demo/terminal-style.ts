@@ -104,10 +104,10 @@ export function bar(
 
 const heights = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/** The last `width` values as a line of blocks, from 0 to the largest of them. */
-export function sparkline(values: readonly number[], width: number): string {
+/** The last `width` values as a line of blocks, from 0 to the largest of them, at least to `topMin`. */
+export function sparkline(values: readonly number[], width: number, topMin = 1e-9): string {
   const last = values.slice(-width);
-  const max = Math.max(...last, 1e-9);
+  const max = Math.max(...last, topMin);
   const blocks = last.map((value) =>
     value <= 0 ? '▁' : (heights[Math.min(7, Math.ceil((value / max) * 8) - 1)] as string),
   );
