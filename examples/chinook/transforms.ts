@@ -1,8 +1,10 @@
 // What the migration of the Chinook shop does to a record. Values are exact text: '12.34', '2009-01-01 00:00:00', or null.
 import type { DataRecord, Row, Scalar } from 'changeover';
 
-const text = (value: DataRecord[string] | undefined): Scalar => (typeof value === 'string' ? value : null);
-const rows = (value: DataRecord[string] | undefined): readonly Row[] => (Array.isArray(value) ? value : []);
+const text = (value: DataRecord[string] | undefined): Scalar =>
+  typeof value === 'string' ? value : null;
+const rows = (value: DataRecord[string] | undefined): readonly Row[] =>
+  Array.isArray(value) ? value : [];
 
 /** '12.34' → '1234', without a float in between. */
 export function toCents(money: Scalar): Scalar {
@@ -49,7 +51,8 @@ export function customerToPerson(customer: DataRecord): DataRecord {
 
 export function personToCustomer(person: DataRecord): DataRecord {
   const home = rows(person.addresses).find((address) => address.kind === 'home');
-  const contact = (channel: string): Scalar => rows(person.contacts).find((row) => row.channel === channel)?.value ?? null;
+  const contact = (channel: string): Scalar =>
+    rows(person.contacts).find((row) => row.channel === channel)?.value ?? null;
   const given = text(person.given_name) ?? '';
   return {
     customer_id: text(person.id),
@@ -76,7 +79,9 @@ export function invoiceToPurchase(invoice: DataRecord): DataRecord {
     id,
     person_id: text(invoice.customer_id),
     ordered_at: `${text(invoice.invoice_date)}+00`,
-    bill_to: JSON.stringify(Object.fromEntries(billing.map((part) => [part, text(invoice[`billing_${part}`])]))),
+    bill_to: JSON.stringify(
+      Object.fromEntries(billing.map((part) => [part, text(invoice[`billing_${part}`])])),
+    ),
     total_cents: toCents(text(invoice.total)),
     items: rows(invoice.lines).map((line) => ({
       id: line.invoice_line_id ?? null,
@@ -90,7 +95,9 @@ export function invoiceToPurchase(invoice: DataRecord): DataRecord {
 
 export function purchaseToInvoice(purchase: DataRecord): DataRecord {
   const id = text(purchase.id);
-  const billTo = JSON.parse(text(purchase.bill_to) ?? '{}') as Readonly<Record<string, string | null>>;
+  const billTo = JSON.parse(text(purchase.bill_to) ?? '{}') as Readonly<
+    Record<string, string | null>
+  >;
   return {
     invoice_id: id,
     customer_id: text(purchase.person_id),

@@ -66,7 +66,7 @@ WHERE i.indrelid = pg_catalog.to_regclass($1) AND i.indisunique
 ORDER BY i.indisprimary DESC, c.relname`;
 
 const FOREIGN_KEYS = `
-SELECT k.conname, format('%I.%I', n.nspname, c.relname), k.condeferrable, k.confdeltype,
+SELECT k.conname, '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"', k.condeferrable, k.confdeltype,
   (SELECT array_agg(a.attname::text ORDER BY u.position)
     FROM unnest(k.conkey) WITH ORDINALITY u(number, position)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number)

@@ -83,7 +83,7 @@ export async function tableFindings(
     ...kindFindings(table),
     ...keyFindings(facts, table),
     ...(role === 'follower' ? unfilledColumns(collection, table) : []),
-    ...referenceFindings(role, table),
+    ...referenceFindings(role, collection, table),
   ];
 }
 
@@ -211,13 +211,16 @@ function unfilledColumns(collection: CatalogCollection, table: CatalogTable): re
     );
 }
 
+/** References to what travels in the same record are no matter: its rows are written together, the root first. */
 function referenceFindings(
   role: 'authority' | 'follower',
+  collection: CatalogCollection,
   table: CatalogTable,
 ): readonly Finding[] {
   if (role !== 'follower') return [];
   return table.foreignKeys
     .filter(({ references }) => references !== table.quoted)
+    .filter(({ references }) => references !== collection.root.quoted)
     .map((key) =>
       finding(
         'foreign-key',
