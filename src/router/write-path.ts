@@ -1,5 +1,5 @@
 import type { MigrationContext } from '../control/index.ts';
-import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
+import { ChangeoverError } from '../errors/index.ts';
 import {
   authorityOf,
   type Collection,
@@ -11,17 +11,13 @@ import {
   toFollower,
 } from '../migration/index.ts';
 import type { DataRecord, Key } from '../record/index.ts';
-import { withDeadline } from '../runtime/index.ts';
 import type { AuthorityWrite, OpenChange, Written } from '../store/index.ts';
+import { FailClosedWrites } from './fail-closed-writes.ts';
 import type { FollowerWriter } from './follower-writer.ts';
 import type { JournalSettler } from './journal-settler.ts';
 import type { RouterOptions } from './router-options.ts';
-import type { Pass, StateView } from './state-view.ts';
-
-/** When the authority had confirmed (monotonic ms); 0 until then. */
-export interface WriteTiming {
-  authorityAt: number;
-}
+import type { StateView } from './state-view.ts';
+import { WriteGate, type WriteTiming } from './write-gate.ts';
 
 /** A write as the application asked for it, in the shape of `view`. */
 export interface WriteRequest {
@@ -39,10 +35,9 @@ export interface WriteRequest {
 export class WritePath {
   readonly #context: MigrationContext;
   readonly #options: RouterOptions;
-  readonly #view: StateView;
+  readonly #gate: WriteGate;
   readonly #follower: FollowerWriter;
-  readonly #settler: JournalSettler;
-  #held = 0;
+  readonly #failClosed: FailClosedWrites;
 
   constructor(
     context: MigrationContext,
@@ -53,14 +48,16 @@ export class WritePath {
   ) {
     this.#context = context;
     this.#options = options;
-    this.#view = view;
+    this.#gate = new WriteGate(context, options, view);
     this.#follower = follower;
-    this.#settler = settler;
+    this.#failClosed = new FailClosedWrites(context, options, settler, (authority, write) =>
+      this.#commit(authority, write),
+    );
   }
 
   /** What was written, and in which store's shape it is told. */
   async write(request: WriteRequest): Promise<{ readonly written: Written; readonly side: Side }> {
-    return this.routed(request.collection.name, async (pass, timing) => ({
+    return this.#gate.routed(request.collection.name, async (pass, timing) => ({
       written: await this.#writeBy(pass.state, request, timing),
       side: authorityOf(pass.state.phase),
     }));
@@ -71,7 +68,7 @@ export class WritePath {
     // Not an async function: handing a promise on through one costs as much as all the rest.
     if (this.#context.migration.collections.get(name)?.capture !== 'outbox')
       return this.#refuseClosures(name);
-    return this.routed(name, (pass) => closures[authorityOf(pass.state.phase)]());
+    return this.#gate.routed(name, (pass) => closures[authorityOf(pass.state.phase)]());
   }
 
   async #refuseClosures(name: string): Promise<never> {
@@ -80,104 +77,6 @@ export class WritePath {
       'CONFIG_INVALID',
       `Collection "${collection.name}" is captured by the library, so a closure's write would not be seen: declare capture "outbox", or use keyed writes.`,
     );
-  }
-
-  /**
-   * Runs `attempt` under a pass while writes are not held. AUTHORITY_FENCED and DOOR_SHUT mean that a store refused it because authority
-   * moves or has moved: nothing was written, so it runs again by a newer state, within the hold deadline. Everything else is the caller's.
-   */
-  async routed<T>(
-    collection: string,
-    attempt: (pass: Pass, timing: WriteTiming) => Promise<T>,
-  ): Promise<T> {
-    const { clock } = this.#context.runtime;
-    const started = clock.monotonic();
-    for (;;) {
-      if (this.#view.current().cutover?.writesHeld) await this.#waitForRelease(collection, started);
-      const pass = this.#view.enter();
-      const timing: WriteTiming = { authorityAt: 0 };
-      let failure: unknown;
-      try {
-        if (pass.state.cutover?.writesHeld) continue;
-        const result = await attempt(pass, timing);
-        this.#emitWrite(collection, pass.state, 'committed', started, timing);
-        return result;
-      } catch (error) {
-        failure = error;
-      } finally {
-        pass.leave();
-      }
-      const moved = isChangeoverError(failure, 'AUTHORITY_FENCED', 'DOOR_SHUT');
-      if (!moved || clock.monotonic() - started >= this.#options.holdMs) {
-        const outcome = isChangeoverError(failure, 'OUTCOME_UNKNOWN') ? 'unknown' : 'rejected';
-        this.#emitWrite(collection, pass.state, outcome, started, timing);
-        throw failure;
-      }
-      await this.#catchUp(pass.state);
-    }
-  }
-
-  #emitWrite(
-    collection: string,
-    state: MigrationState,
-    outcome: 'committed' | 'rejected' | 'unknown',
-    started: number,
-    timing: WriteTiming,
-  ): void {
-    const totalMs = this.#context.runtime.clock.monotonic() - started;
-    const authorityMs = timing.authorityAt === 0 ? totalMs : timing.authorityAt - started;
-    this.#context.events.emit({
-      type: 'write',
-      collection,
-      phase: state.phase,
-      outcome,
-      authorityMs,
-      totalMs,
-    });
-  }
-
-  async #waitForRelease(collection: string, started: number): Promise<void> {
-    const { clock } = this.#context.runtime;
-    const since = clock.monotonic();
-    const refuse = (why: string): never => {
-      this.#context.events.emit({
-        type: 'held',
-        collection,
-        ms: clock.monotonic() - since,
-        outcome: 'expired',
-      });
-      throw new ChangeoverError('HOLD_EXPIRED', `${why} The write was not made.`, {
-        data: { collection },
-      });
-    };
-    if (this.#held >= this.#options.heldMax)
-      refuse(`${this.#held} writes are being held for a switch already.`);
-    this.#held++;
-    try {
-      for (;;) {
-        const state = this.#view.current();
-        if (!state.cutover?.writesHeld) break;
-        const left = this.#options.holdMs - (clock.monotonic() - started);
-        // Never released on a guess: without news of the end of the hold the write is refused.
-        if (left <= 0) refuse(`Writes have been held for ${this.#options.holdMs} ms.`);
-        await this.#view.waitBeyond(state.version, left);
-      }
-    } finally {
-      this.#held--;
-    }
-    this.#context.events.emit({
-      type: 'held',
-      collection,
-      ms: clock.monotonic() - since,
-      outcome: 'released',
-    });
-  }
-
-  /** After the store refused us: learn what everybody else knows, or give it a moment to be published. */
-  async #catchUp(routedBy: MigrationState): Promise<void> {
-    await this.#view.refresh();
-    if (this.#view.current().version <= routedBy.version)
-      await this.#view.waitBeyond(routedBy.version, 25);
   }
 
   async #writeBy(
@@ -191,7 +90,7 @@ export class WritePath {
     if (follow !== 'apply')
       return this.#writeWithoutFollower(state, authority, write, request.collection);
     if (request.collection.failureMode === 'fail-closed')
-      return this.#writeFailClosed(state, authority, write, request.collection);
+      return this.#failClosed.write(state, authority, write, request.collection);
     if (request.collection.write === 'parallel')
       return this.#writeParallel(state, authority, write, request.collection);
     const deferred = request.collection.write === 'deferred';
@@ -303,93 +202,5 @@ export class WritePath {
     else if (whole) this.#follower.finish(change, sent, opening);
     else void this.#follower.apply(change, this.#options.followerTimeoutMs);
     return written;
-  }
-
-  /**
-   * The follower commits inside the authority's open transaction. A committed intent stands first, so that whatever happens after the
-   * follower's commit (crash, failed or unknown COMMIT of the authority) leaves an entry from which the worker re-reads and repairs.
-   */
-  async #writeFailClosed(
-    state: MigrationState,
-    authority: Side,
-    write: AuthorityWrite,
-    collection: Collection,
-  ): Promise<Written> {
-    const follower = otherSide[authority];
-    const { queue } = this.#context.stores[authority];
-    const graceMs = this.#options.authorityTimeoutMs + this.#options.graceMs;
-    const [intent] = await queue.enqueue([
-      { collection: collection.name, key: write.key, kind: 'intent', graceMs },
-    ]);
-    if (intent === undefined)
-      throw new ChangeoverError('BUG', 'The queue gave no id for an intent.');
-    let followerTouched = false;
-    const beforeCommit = async (written: Written): Promise<void> => {
-      if (written.version === null) return;
-      followerTouched = true;
-      await this.#applyFailClosed(state, follower, collection, written);
-    };
-    try {
-      const written = await this.#commit(authority, {
-        ...write,
-        journal: { intent },
-        graceMs,
-        beforeCommit,
-      });
-      this.#settler.complete(authority, intent);
-      return written;
-    } catch (error) {
-      const unknown = isChangeoverError(error, 'OUTCOME_UNKNOWN');
-      if (followerTouched || unknown) this.#settler.release(authority, intent, messageOf(error));
-      else this.#settler.complete(authority, intent);
-      throw error;
-    }
-  }
-
-  async #applyFailClosed(
-    state: MigrationState,
-    follower: Side,
-    collection: Collection,
-    written: Written,
-  ): Promise<void> {
-    const { clock } = this.#context.runtime;
-    const started = clock.monotonic();
-    const version = written.version;
-    if (version === null) return;
-    try {
-      const value = toFollower(collection, follower, written.record);
-      const change = {
-        collection: collection.name,
-        key: written.key,
-        version,
-        value,
-        origin: 'live' as const,
-      };
-      const timeoutMs = Math.min(this.#options.followerTimeoutMs, this.#options.authorityTimeoutMs);
-      const work = this.#context.stores[follower].door.apply([change], {
-        epoch: state.epoch,
-        timeoutMs,
-      });
-      await withDeadline(clock, timeoutMs, 'The follower write', work);
-    } catch (error) {
-      this.#context.events.emit({
-        type: 'follower-write',
-        collection: collection.name,
-        outcome: 'failed',
-        ms: clock.monotonic() - started,
-      });
-      if (isChangeoverError(error, 'DOOR_SHUT')) throw error;
-      throw new ChangeoverError(
-        'FOLLOWER_FAILED',
-        `The follower write of fail-closed collection "${collection.name}" failed: ${messageOf(error)}.`,
-        { cause: error },
-      );
-    }
-    this.#context.events.emit({
-      type: 'follower-write',
-      collection: collection.name,
-      outcome: 'applied',
-      ms: clock.monotonic() - started,
-    });
   }
 }
