@@ -1,6 +1,6 @@
 import type { MigrationContext } from '../control/index.ts';
 import { dispositionOf, isChangeoverError, messageOf } from '../errors/index.ts';
-import { type Collection, type Side, toFollower } from '../migration/index.ts';
+import { type Collection, type Shape, type Side, toFollower } from '../migration/index.ts';
 import { type DataRecord, differences, type Key, type Version } from '../record/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import type { DoorContext, OpenChange, Written } from '../store/index.ts';
@@ -151,7 +151,7 @@ export function createFollowerWriter(
     }
     try {
       const stored = toFollower(collection, follower, written.record);
-      if (!sameValue(stored, sent)) {
+      if (!sameValue(collection[follower], stored, sent)) {
         // The authority completed or changed the record (defaults, triggers, scale): what was sent is not what was committed.
         await abort(open);
         await applyNow(write, false);
@@ -245,7 +245,18 @@ function requireVersion(version: Version | null): Version {
   return version;
 }
 
-function sameValue(a: DataRecord | null, b: DataRecord | null): boolean {
+/** The same fields with the same text, and the same child rows in whatever order. */
+function sameValue(shape: Shape, a: DataRecord | null, b: DataRecord | null): boolean {
   if (a === null || b === null) return a === b;
-  return Object.keys(a).length === Object.keys(b).length && differences(a, b).length === 0;
+  const fields = Object.keys(a);
+  if (fields.length !== Object.keys(b).length) return false;
+  for (const field of fields) {
+    const [ours, theirs] = [a[field], b[field]];
+    if (theirs === undefined) return false;
+    // Rows are paired by key below, where a surplus row with the key of another would not show.
+    if (Array.isArray(ours) && ours.length !== theirs?.length) return false;
+  }
+  const children = Object.entries(shape.children ?? {});
+  const keys = Object.fromEntries(children.map(([name, child]) => [name, child.key]));
+  return differences(a, b, keys).length === 0;
 }

@@ -24,7 +24,7 @@ export interface ReadOptions {
   readonly routingKey?: string;
   /** Segments of this caller; one that is switched reads the target. */
   readonly segment?: string;
-  /** From an earlier write: the answer is never older than that write. */
+  /** From an earlier write: the answer is never older than that write. An empty one asks for nothing. */
   readonly token?: string | undefined;
 }
 
@@ -86,7 +86,7 @@ export class ReadPath {
     key: Key,
     options: ReadOptions,
   ): Promise<DataRecord | null> {
-    const bearer = options.token === undefined ? null : await this.#admitToken(options.token);
+    const bearer = options.token ? await this.#admitToken(options.token) : null;
     const pass = this.#view.enter();
     const { clock } = this.#context.runtime;
     const started = clock.monotonic();
@@ -124,7 +124,7 @@ export class ReadPath {
     options: ReadOptions,
     same?: (a: T, b: T) => boolean,
   ): Promise<T> {
-    const bearer = options.token === undefined ? null : await this.#admitToken(options.token);
+    const bearer = options.token ? await this.#admitToken(options.token) : null;
     const pass = this.#view.enter();
     const { clock } = this.#context.runtime;
     const started = clock.monotonic();
@@ -228,7 +228,6 @@ function isCaughtUp(
   const relevant = bearer.entries.filter(
     ({ subject }) => subject === everySubject || subjects.includes(subject),
   );
-  if (bearer.entries.length === 0) return true;
   if (relevant.length === 0) return record !== null;
   const fence = answer?.fence ?? null;
   return fence !== null && relevant.every((entry) => compareVersions(fence, entry.version) >= 0);

@@ -44,8 +44,8 @@ export async function openStateView(
   context: MigrationContext,
   options: StateViewOptions,
 ): Promise<StateView> {
-  const first = await firstState(context, options);
-  const view = new FollowingView(context, options, first);
+  const { state, reachable } = await firstState(context, options);
+  const view = new FollowingView(context, options, state, reachable);
   await view.register();
   return view;
 }
@@ -53,15 +53,19 @@ export async function openStateView(
 async function firstState(
   context: MigrationContext,
   options: StateViewOptions,
-): Promise<MigrationState> {
+): Promise<{ readonly state: MigrationState; readonly reachable: boolean }> {
   try {
     const load = context.control.load(context.migration.name);
-    return await withDeadline(context.runtime.clock, options.leaseMs, 'The first look', load);
+    const { clock } = context.runtime;
+    return {
+      state: await withDeadline(clock, options.leaseMs, 'The first look', load),
+      reachable: true,
+    };
   } catch (error) {
     const remembered = await options.memory?.load(context.migration.name);
     if (remembered) {
       context.events.emit({ type: 'control', reachable: false, error: messageOf(error) });
-      return remembered;
+      return { state: remembered, reachable: false };
     }
     throw new ChangeoverError(
       'CONTROL_UNAVAILABLE',
@@ -92,12 +96,18 @@ class FollowingView implements StateView {
   #refreshing: Promise<boolean> | null = null;
   #waiters: (() => void)[] = [];
   #idleWaiters: (() => void)[] = [];
-  #reachable = true;
+  #reachable: boolean;
   readonly #stopWatching: () => void;
   #cancelHeartbeat: () => void = () => {};
 
-  constructor(context: MigrationContext, options: StateViewOptions, first: MigrationState) {
+  constructor(
+    context: MigrationContext,
+    options: StateViewOptions,
+    first: MigrationState,
+    reachable: boolean,
+  ) {
     this.#context = context;
+    this.#reachable = reachable;
     this.#options = options;
     this.#present = new SharedPass(first, this.#onEmpty);
     void options.memory?.save(first);

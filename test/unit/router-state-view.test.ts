@@ -154,6 +154,19 @@ describe('a cold start', () => {
     expect(await rig.stored('source', '1')).not.toBeNull();
   });
 
+  test('from memory is told that the control store is away, and later that it is back', async () => {
+    const stateFile = join(folder, 'state.json');
+    rig = await openRig();
+    await writeFile(stateFile, JSON.stringify(rig.router.state()));
+    await rig.router.close();
+    rig.events.length = 0;
+    rig.control.hook = partition;
+    await rig.openRouter({ stateFile, leaseMs: 60 });
+    rig.control.hook = null;
+    await until(() => rig.of('control').at(-1)?.reachable === true);
+    expect(rig.of('control').map(({ reachable }) => reachable)).toEqual([false, true]);
+  });
+
   test.each([
     ['no JSON', 'half a st'],
     ['another migration', '{"formatVersion":1,"migration":"billing","version":3}'],

@@ -226,6 +226,37 @@ test('a parallel write whose record the authority completed sends the stored rec
   expect(await waiting()).toBe(0);
 });
 
+test('a parallel write of which the authority dropped a child row does not leave it on the follower', async () => {
+  rig = await openRig({
+    collection: {
+      write: 'parallel',
+      // What is sent has two addresses; the stored record, which has a city of its own, has one.
+      forward: ({ id, name, city }) => ({
+        id: id ?? null,
+        full_name: name ?? null,
+        addresses: (city === 'both' ? ['2', '1'] : ['1']).map((position) => ({
+          customer_id: id as string,
+          position,
+          city: 'home',
+        })),
+      }),
+    },
+  });
+  await rig.enter({ phase: 'dual-write' });
+  const { records } = rig.context.stores.source;
+  const write = records.write.bind(records);
+  Object.assign(records, {
+    write: async (wanted: Parameters<typeof write>[0]) => {
+      // As a trigger in the authority would.
+      const written = await write({ ...wanted, record: { ...wanted.record, city: 'one' } });
+      return written;
+    },
+  });
+  await rig.router.collection('customers').put({ id: 1, name: 'Ada', city: 'both' });
+  await rig.router.settle(500);
+  expect((await rig.stored('target', '1'))?.['addresses']).toHaveLength(1);
+});
+
 test('a breaker whose probe the authority refused lets the next write probe', async () => {
   rig = await openRig({
     collection: { write: 'parallel' },
