@@ -14,6 +14,7 @@ describe('the simulation catches', () => {
       }
       expect(caught).toMatch(/^(G[1-7]|H)$/);
     },
+    400_000,
   );
 
   test('at least fifteen of them', () => {
