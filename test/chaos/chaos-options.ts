@@ -26,7 +26,7 @@ export interface ChaosOptions {
 const usage = `npm run chaos -- [options]
   --rounds N        faults to inject (default 26)
   --seed S          chance of faults and workload (default: drawn)
-  --minutes M       no new fault after M minutes (default 2.5)
+  --minutes M       no new fault after M minutes (default 2)
   --mode MODE       ${writeModes.join(' | ')} (default: by seed)
   --control STORE   postgres | sqlite (default: by seed)
   --rows N          customers at the beginning (default 4000)
@@ -41,7 +41,7 @@ export function parseChaosOptions(args: readonly string[]): ChaosOptions {
     options: {
       rounds: { type: 'string', default: '26' },
       seed: { type: 'string' },
-      minutes: { type: 'string', default: '2.5' },
+      minutes: { type: 'string', default: '2' },
       mode: { type: 'string' },
       control: { type: 'string' },
       rows: { type: 'string', default: '4000' },

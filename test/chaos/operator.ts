@@ -43,7 +43,8 @@ const drainsItself = random.next() < 0.5;
 let { fate } = options;
 
 const controller = createController(opened, {
-  profile: demoProfile,
+  // Little proof per switch, so that a run sees many of them.
+  profile: { ...demoProfile, name: 'chaos', parity: 0.9 },
   ...(drainsItself
     ? {
         drain: async (_side, signal) =>
