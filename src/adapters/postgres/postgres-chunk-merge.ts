@@ -1,5 +1,5 @@
 import type { CatalogChild, CatalogCollection, CatalogColumn } from './postgres-catalog.ts';
-import type { PostgresStoreParts } from './postgres-door.ts';
+import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { columnList, overriding } from './postgres-door-sql.ts';
 import { keyEquals, keyOrder, keyText, ordered } from './postgres-key-sql.ts';
 import type { PostgresTransaction } from './postgres-session.ts';

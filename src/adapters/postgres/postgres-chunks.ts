@@ -1,6 +1,7 @@
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import type { Key } from '../../record/index.ts';
 import type { ChunkTicket, Door, DoorContext, KeyRange } from '../../store/index.ts';
+import { type ChunkPath, RangeDisagrees } from './postgres-chunk-record.ts';
 import { writeRecords } from './postgres-chunk-write.ts';
 import { copyChunk } from './postgres-copy.ts';
 import {
@@ -9,11 +10,11 @@ import {
   doorTransaction,
   enterFollower,
   type PostgresStoreParts,
-} from './postgres-door.ts';
+} from './postgres-door-entry.ts';
 import { sqlStateOf } from './postgres-errors.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import type { PostgresSession, PostgresTransaction } from './postgres-session.ts';
-import { parseTextArray, textArray } from './postgres-text.ts';
+import { textArray } from './postgres-text.ts';
 
 /** Longest wait for the door transactions that are older than a chunk. */
 const OLDER_DOORS_MS = 30_000;
@@ -23,9 +24,6 @@ const OLDER_DOORS_MS = 30_000;
  */
 const ROW_WAIT_MS = 400;
 const WRITE_ATTEMPTS_MAX = 50;
-
-/** How a chunk is written: straight into the tables, or through a stage that leaves out what is present or fenced. */
-export type ChunkPath = 'straight' | 'stage';
 
 /** The chunk operations of the door. */
 export function createPostgresChunks(
@@ -182,16 +180,6 @@ async function writeOnce<Result>(
   );
 }
 
-/**
- * The keys of a chunk do not lie in its range by the order of *this* store (a number there, a text here). Then the range is no help to
- * deletes, and the chunk has to stand for every key.
- */
-export class RangeDisagrees extends ChangeoverError {
-  constructor(collection: string) {
-    super('STORE_CONFLICT', `Keys of "${collection}" are ordered differently on the two sides.`);
-  }
-}
-
 /** Makes the record cover every key, and waits out the door transactions that may have seen it narrow. */
 async function widen({ session, layout }: PostgresStoreParts, ticket: ChunkTicket): Promise<void> {
   await session.query(
@@ -200,19 +188,4 @@ async function widen({ session, layout }: PostgresStoreParts, ticket: ChunkTicke
     [ticket.collection, String(ticket.chunk), ticket.owner, String(ticket.attempt)],
   );
   await outwaitDoors(session, layout);
-}
-
-/** The range as it is recorded now; the ticket's own until it was widened. */
-export async function recordedRange(
-  transaction: PostgresTransaction,
-  layout: PostgresLayout,
-  ticket: ChunkTicket,
-): Promise<KeyRange> {
-  const { rows } = await transaction.query(
-    `SELECT after_key, until_key FROM ${layout.chunk} WHERE collection = $1 AND chunk = $2`,
-    [ticket.collection, String(ticket.chunk)],
-  );
-  const bound = (text: string | null | undefined): Key | null =>
-    text == null ? null : parseTextArray(text).map((part) => part ?? '');
-  return { after: bound(rows[0]?.[0]), until: bound(rows[0]?.[1]) };
 }

@@ -7,10 +7,10 @@ import type {
   PostgresCatalog,
 } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
+import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunk-record.ts';
 import { isUntouched, removeDeleted } from './postgres-chunk-write.ts';
-import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunks.ts';
 import { type CopyLimits, copyThrough } from './postgres-copy-stream.ts';
-import type { PostgresStoreParts } from './postgres-door.ts';
+import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { columnList } from './postgres-door-sql.ts';
 import { keyOrder, ordered } from './postgres-key-sql.ts';
 import type { PostgresSession, PostgresTransaction } from './postgres-session.ts';

@@ -1,5 +1,5 @@
 import type { CatalogTable } from './postgres-catalog.ts';
-import type { PostgresStoreParts } from './postgres-door.ts';
+import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { quoteIdentifier } from './postgres-text.ts';
 
 /** A column that draws from a sequence: identity, serial, or a default with nextval(). */
