@@ -19,6 +19,8 @@ export interface GuardState {
  * changed under the exclusive one: so a change of role waits for everything that was let in by the old one (the lock is the drain).
  * Where the store can (`supportsGuard`), leaving `authority` also enables triggers on every table of the shapes which refuse all
  * sessions but door sessions of this epoch or later: writers that do not use the library, and stale processes.
+ * A new `authority` that still carries an attempt's mark can be undone: until the mark is cleared, triggers that are on stay on for all but
+ * own writes of its epoch, because what a foreign writer committed there would be lost with the undo.
  */
 export interface Guard {
   read(): Promise<GuardState>;

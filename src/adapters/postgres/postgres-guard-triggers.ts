@@ -17,16 +17,17 @@ export function guardFunctionName(layout: PostgresLayout): string {
 /**
  * The function that refuses every session but those marked as door of *this* store (`door:<epoch>`, owner) with at least this epoch. The epoch stands in its body: it reads no
  * tables, because a REPEATABLE READ session would see the guard as it was when the session began; code it sees as it is now.
- * A router's mark does not help: a marked router of an older epoch is exactly the stale writer to keep out.
+ * A router's mark does not help: a marked router of an older epoch is exactly the stale writer to keep out. With `admitsOwn` (a new
+ * authority whose attempt can still be undone) own writes of this epoch or later are let in as well.
  */
-export function guardFunction(layout: PostgresLayout, epoch: number): string {
+export function guardFunction(layout: PostgresLayout, epoch: number, admitsOwn = false): string {
   const message = `writes go to the other store of migration ${layout.migration} now (guard of epoch ${epoch})`;
   const body = `
 DECLARE
   mark text := pg_catalog.current_setting('changeover.mark', true);
 BEGIN
-  IF mark ~ '^door:[0-9]{1,9}$' AND pg_catalog.current_setting('changeover.owner', true) = ${quoteLiteral(layout.schema)} THEN
-    IF pg_catalog.substr(mark, 6)::int >= ${Math.trunc(epoch)} THEN
+  IF mark ~ '^${admitsOwn ? '(door|app)' : 'door'}:[0-9]{1,9}$' AND pg_catalog.current_setting('changeover.owner', true) = ${quoteLiteral(layout.schema)} THEN
+    IF pg_catalog.split_part(mark, ':', 2)::int >= ${Math.trunc(epoch)} THEN
       RETURN NULL;
     END IF;
   END IF;
@@ -126,7 +127,11 @@ export async function setGuardTriggers(
   transaction: PostgresTransaction,
   layout: PostgresLayout,
   catalog: PostgresCatalog,
-  wanted: { readonly triggers: 'on' | 'off' | 'as they are'; readonly epoch: number },
+  wanted: {
+    readonly triggers: 'on' | 'off' | 'as they are';
+    readonly epoch: number;
+    readonly admitsOwn: boolean;
+  },
 ): Promise<void> {
   const state = wanted.triggers === 'on' ? 'A' : 'D';
   const tables =
@@ -135,7 +140,9 @@ export async function setGuardTriggers(
   const trigger = quoteIdentifier(guardTriggerName(layout));
   const verb = wanted.triggers === 'on' ? 'ENABLE ALWAYS' : 'DISABLE';
   await transaction.run([
-    ...(wanted.triggers === 'off' ? [] : [{ text: guardFunction(layout, wanted.epoch) }]),
+    ...(wanted.triggers === 'off'
+      ? []
+      : [{ text: guardFunction(layout, wanted.epoch, wanted.admitsOwn) }]),
     ...changed.map(({ quoted }) => ({
       text: `LOCK TABLE ONLY ${quoted} IN SHARE ROW EXCLUSIVE MODE`,
     })),

@@ -1,6 +1,6 @@
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import type { Guard, GuardRole, GuardState } from '../../store/index.ts';
-import type { PostgresStoreParts } from './postgres-door.ts';
+import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { setGuardTriggers } from './postgres-guard-triggers.ts';
 import { raiseSequences, sequenceValues } from './postgres-sequences.ts';
 import type { PostgresTransaction, SqlResult } from './postgres-session.ts';
@@ -13,12 +13,17 @@ const PAUSE_MS = 150;
 const WORK_MS = 5_000;
 
 /**
- * Leaving `authority` keeps everybody but the door out; becoming `authority` or `idle` lets everybody in again. Between the
+ * Leaving `authority` keeps everybody but the door out; becoming `authority` or `idle` for good lets everybody in again. A new authority
+ * that still carries the mark of an attempt can be undone, and what a foreign writer committed there before would be lost: until the
+ * mark is cleared, triggers that are on stay on, for all but own writes of the new epoch (found by the simulation). Between the
  * other roles the triggers stay as they are: foreign writes to a follower that was never the authority are reported, not refused.
  */
-function triggersAfter(from: GuardRole, to: GuardRole): 'on' | 'off' | 'as they are' {
-  if (to === 'authority' || to === 'idle') return 'off';
-  return from === 'authority' ? 'on' : 'as they are';
+function triggersAfter(from: GuardState, to: GuardState): 'on' | 'off' | 'as they are' {
+  if (to.role === 'authority' || to.role === 'idle') {
+    const mayBeUndone = to.attempt !== null && from.role !== 'authority';
+    return mayBeUndone ? 'as they are' : 'off';
+  }
+  return from.role === 'authority' ? 'on' : 'as they are';
 }
 
 /**
@@ -108,8 +113,9 @@ function changeOnce(
     if (same(found, to)) return true;
     if (!same(found, from)) return false;
     await setGuardTriggers(transaction, layout, catalog, {
-      triggers: triggersAfter(from.role, to.role),
+      triggers: triggersAfter(from, to),
       epoch: to.epoch,
+      admitsOwn: to.role === 'authority',
     });
     await transaction.query(`UPDATE ${layout.guard} SET role = $1, epoch = $2, attempt = $3`, [
       to.role,

@@ -179,4 +179,24 @@ function foreignFacts(fact: Fact, subject: ConformanceSubject): void {
     },
     supportsGuard,
   );
+
+  fact(
+    'an authority that can still be undone takes own writes of its epoch and no foreign ones',
+    async (stores) => {
+      const { source } = stores;
+      assert.ok(stores.foreignInsert, 'supportsGuard needs foreignInsert');
+      const follower: GuardState = { role: 'follower', epoch: 2, attempt: 'attempt-2' };
+      assert.ok(await source.guard.change(authority, sealed, timeoutMs));
+      assert.ok(await source.guard.change(sealed, follower, timeoutMs));
+      const flipped: GuardState = { role: 'authority', epoch: 3, attempt: 'attempt-2' };
+      assert.ok(await source.guard.change(follower, flipped, timeoutMs));
+      // The attempt has not committed: with its undo this row would be lost, and nobody would know.
+      await assert.rejects(stores.foreignInsert('source', item('foreign')));
+      await write(source, 'items', ['own'], item('own'), { epoch: 3 });
+      await failsWith('AUTHORITY_FENCED', write(source, 'items', k, item('k'), { epoch: 2 }));
+      assert.ok(await source.guard.change(flipped, { ...flipped, attempt: null }, timeoutMs));
+      await stores.foreignInsert('source', item('foreign'));
+    },
+    supportsGuard,
+  );
 }
