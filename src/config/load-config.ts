@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
+import { rememberFolder } from './config-folder.ts';
 import type { DefinedMigration } from './migration-config.ts';
 
 /** Names that are looked for, in this order. */
@@ -23,7 +24,8 @@ export interface LoadedConfig {
 }
 
 /**
- * Finds and imports a configuration. `path`: a file, or a folder to look in (default: the working directory).
+ * Finds and imports a configuration. `path`: a file, or a folder to look in (default: the working directory). The definition remembers the
+ * folder of the file: `openMigration` looks for its control file there, from wherever the process was started.
  * Errors: CONFIG_INVALID with file and, where it is known, line.
  */
 export async function loadConfig(path: string = process.cwd()): Promise<LoadedConfig> {
@@ -42,7 +44,9 @@ export async function loadConfig(path: string = process.cwd()): Promise<LoadedCo
       { data: { file } },
     );
   }
-  return { definition, path: file, folder: dirname(file) };
+  const folder = dirname(file);
+  rememberFolder(definition, folder);
+  return { definition, path: file, folder };
 }
 
 function findConfig(path: string): string {

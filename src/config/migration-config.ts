@@ -56,7 +56,7 @@ export interface MigrationConfig extends OptionsInput {
   readonly name: string;
   readonly source: StoreConnector;
   readonly target: StoreConnector;
-  /** Default: `sqlite({ file: '.changeover/<name>.db' })`, for processes of one host. */
+  /** Default: `sqlite({ file: '.changeover/<name>.db' })` beside the configuration, for processes of one host. */
   readonly control?: ControlConnector;
   readonly collections: Readonly<Record<string, CollectionConfig>>;
   /** Further gates per phase that is to be entered. */

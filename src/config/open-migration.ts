@@ -9,6 +9,7 @@ import {
 } from '../migration/index.ts';
 import { type Runtime, systemRuntime, withDeadline } from '../runtime/index.ts';
 import type { MigrationStore } from '../store/index.ts';
+import { folderOf } from './config-folder.ts';
 import type { CollectionDraft, DefinedMigration } from './migration-config.ts';
 import type { MigrationOptions } from './options.ts';
 import { asShape, isComplete, resolveShape } from './resolve-shape.ts';
@@ -26,7 +27,10 @@ export interface OpenOptions {
   readonly unreachable?: 'throw' | 'tolerate';
   /** How long a store may take to describe its tables before it counts as down; with `tolerate` only. Default 3 000. */
   readonly catalogMs?: number;
-  /** Where the default control file is looked for: `.changeover/<name>.db` in it. Default: the working directory. */
+  /**
+   * Where relative paths begin, above all the default control file `.changeover/<name>.db`. Default: the folder of the file that
+   * `loadConfig` loaded; for a definition that was imported in another way, the working directory. Every process has to mean the same one.
+   */
   readonly folder?: string;
 }
 
@@ -87,14 +91,16 @@ export async function openMigration(
   }
 }
 
-/** The configured control store, or the default file. The adapter is loaded only then: it brings a native library. */
+/** The configured control store, or the default file; see `OpenOptions.folder`. The adapter is loaded only then: it brings a native library. */
 export async function controlOf(
   definition: DefinedMigration,
-  folder: string = process.cwd(),
+  given?: string,
 ): Promise<ControlConnector> {
-  if (definition.control) return definition.control;
+  const folder = given ?? folderOf(definition);
+  const { control, name } = definition;
+  if (control) return folder === undefined ? control : (control.within?.(folder) ?? control);
   const { sqlite } = await import('../adapters/sqlite/index.ts');
-  return sqlite({ file: join(folder, '.changeover', `${definition.name}.db`) });
+  return sqlite({ file: join(folder ?? process.cwd(), '.changeover', `${name}.db`) });
 }
 
 interface SideShapes {

@@ -80,4 +80,6 @@ export interface ControlStore {
 export interface ControlConnector {
   readonly display: string;
   connect(runtime: Runtime): Promise<ControlStore>;
+  /** The same with relative paths beginning in `folder`. Absent: the address has no relative path. */
+  readonly within?: (folder: string) => ControlConnector;
 }

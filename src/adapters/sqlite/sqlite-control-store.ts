@@ -4,7 +4,10 @@ import { createSqlControlStore } from '../sql-control/index.ts';
 import { createSqliteControlEngine } from './sqlite-control-engine.ts';
 
 export interface SqliteControlOptions {
-  /** Path of the file, relative to the working directory. It and its folder are made when they are missing. */
+  /**
+   * Path of the file. A relative one begins in the folder of the configuration that `loadConfig` found, else in the working directory.
+   * It and its folder are made when they are missing.
+   */
   readonly file: string;
 }
 
@@ -13,9 +16,14 @@ export interface SqliteControlOptions {
  * Opens lazily. Errors of calls: CONTROL_UNAVAILABLE (locked, disk full, not writable), CONFIG_INVALID (damaged file, newer format).
  */
 export function sqlite(options: SqliteControlOptions): ControlConnector {
-  const file = resolve(options.file);
+  return within(process.cwd(), options.file);
+}
+
+function within(folder: string, given: string): ControlConnector {
+  const file = resolve(folder, given);
   return {
     display: `sqlite:${file}`,
     connect: async (runtime) => createSqlControlStore(createSqliteControlEngine(file, runtime)),
+    within: (other) => within(other, given),
   };
 }

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadConfig } from '../../../src/config/index.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { controlOf, loadConfig, openMigration } from '../../../src/config/index.ts';
 
 const source = new URL('../../../src/config/index.ts', import.meta.url).href;
 let folder = '';
@@ -84,4 +84,56 @@ test('no file, and two files, are refused with what to do', async () => {
   writeFileSync(join(own, 'changeover.config.ts'), '');
   writeFileSync(join(own, 'changeover.config.mjs'), '');
   await expect(loadConfig(own)).rejects.toThrow(/remove all but one/);
+});
+
+describe('the control file of a process that was started in another folder', () => {
+  const sqlite = new URL('../../../src/adapters/sqlite/index.ts', import.meta.url).href;
+  const memory = [
+    `import { defineMigration } from '${source}';`,
+    `import { sqlite } from '${sqlite}';`,
+    `const store = { engine: 'none', display: 'none:', connect: () => Promise.resolve({ close: async () => {} }) };`,
+    `const keyed = { table: 'a', key: ['id'] };`,
+    `const shop = { name: 'shop', source: store, target: store, collections: { a: { source: keyed, target: keyed } } };`,
+  ];
+
+  test('openMigration takes the one beside the loaded configuration, like the command line', async () => {
+    const own = written('changeover.config.ts', ...memory, `export default defineMigration(shop);`);
+    const { definition } = await loadConfig(own);
+    expect(own).not.toBe(process.cwd());
+    const migration = await openMigration(definition);
+    expect(migration.control.display).toBe(`sqlite:${join(own, '.changeover', 'shop.db')}`);
+    await migration.close();
+  });
+
+  test('a relative file in the configuration begins beside it as well; an absolute one stays', async () => {
+    const own = written(
+      'changeover.config.ts',
+      ...memory,
+      `export default defineMigration({ ...shop, control: sqlite({ file: 'state/shop.db' }) });`,
+    );
+    const { definition } = await loadConfig(own);
+    expect((await controlOf(definition)).display).toBe(`sqlite:${join(own, 'state', 'shop.db')}`);
+    expect((await controlOf(definition, '/elsewhere')).display).toBe(
+      'sqlite:/elsewhere/state/shop.db',
+    );
+    const absolute = written(
+      'changeover.config.ts',
+      ...memory,
+      `export default defineMigration({ ...shop, control: sqlite({ file: '/var/shop.db' }) });`,
+    );
+    const loaded = await loadConfig(absolute);
+    expect((await controlOf(loaded.definition)).display).toBe('sqlite:/var/shop.db');
+  });
+
+  test('a definition that loadConfig has not loaded begins in the working directory', async () => {
+    const own = written(
+      'changeover.config.mjs',
+      ...memory,
+      `export default defineMigration(shop);`,
+    );
+    const imported = await import(join(own, 'changeover.config.mjs'));
+    expect((await controlOf(imported.default)).display).toBe(
+      `sqlite:${join(process.cwd(), '.changeover', 'shop.db')}`,
+    );
+  });
 });
