@@ -22,7 +22,8 @@ export function legacyToModern(legacy: DataRecord): DataRecord {
     family_name: blank < 0 ? null : name.slice(blank + 1),
     balance,
     currency,
-    newsletter: text('newsletter') === 'J' ? 'true' : 'false',
+    // As the store spells it: any other spelling would have to be asked for at each comparison.
+    newsletter: text('newsletter') === 'J' ? 't' : 'f',
     born_on: toIsoDate(text('birthday')),
     tags: `{${text('tags') ?? ''}}`,
     note: text('note'),

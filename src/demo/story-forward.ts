@@ -90,8 +90,13 @@ export async function backfill(world: StoryWorld): Promise<void> {
     throttled = false;
     view.letThrottleSpeak();
     say('warn', 'stray script', 'somebody locks the legacy table again and again');
-    await slowDownSource(world, world.sourceLatency.limitMs() * 3, () => throttled || finished);
+    await slowDownSource(
+      world,
+      world.sourceLatency.limitMs() * timesLimit,
+      () => throttled || finished,
+    );
     await until(world, 'the end of the backfill', 120_000, () => finished);
+    world.sourceLatency.stop();
   } finally {
     unsubscribe();
   }
@@ -100,9 +105,11 @@ export async function backfill(world: StoryWorld): Promise<void> {
   say('good', 'backfill', `${count(rowsRead)} rows in ${duration(monotonicMs() - begun)}`);
 }
 
-const burstsMin = 5;
-const burstsMax = 30;
-const betweenBurstsMs = 120;
+const burstsMin = 4;
+const burstsMax = 20;
+const betweenBurstsMs = 80;
+/** The throttle smooths its measurements, 0.4 for the newest: one lock shall be enough to be above the limit. */
+const timesLimit = 4;
 
 /**
  * Real latency on the source: a script of somebody's takes the lock of the table, again and again, each time for longer than

@@ -14,7 +14,7 @@ import type { LiveView } from './live-view.ts';
 import { noFacts, type StoryFacts } from './proof.ts';
 import type { ShopMessage } from './shop-messages.ts';
 import { type ShopServers, startShopServers } from './shop-servers.ts';
-import { createSourceLatency, type SourceLatency } from './source-latency.ts';
+import { type SourceLatency, watchSourceLatency } from './source-latency.ts';
 import { type StoreSnapshot, takeSnapshot } from './store-snapshot.ts';
 import type { StoryOptions } from './story-options.ts';
 import type { Mark, Terminal } from './terminal.ts';
@@ -104,7 +104,8 @@ export async function openWorld(input: WorldInput): Promise<StoryWorld> {
   const opened = await openShopMigration(addresses);
   undertaker.add('migration', () => opened.close());
   const context: MigrationContext = opened;
-  const sourceLatency = createSourceLatency(context);
+  const sourceLatency = watchSourceLatency(context);
+  undertaker.add('source latency', () => sourceLatency.stop());
   const worker = await startWorker(context, {
     label: 'demo worker',
     measureMs: 200,
