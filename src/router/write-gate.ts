@@ -7,7 +7,15 @@ import type { Pass, StateView } from './state-view.ts';
 /** When the authority had confirmed (monotonic ms); 0 until then. */
 export interface WriteTiming {
   authorityAt: number;
+  /** The store has refused this state for a while, and nothing newer is known; see `STUCK_MS`. */
+  readonly stuck: boolean;
 }
+
+/**
+ * A start that died, or that lost the control store, between the guard and the state leaves a guard that wants journalled writes and a state
+ * that journals none. After this time without news an unjournalled write is journalled instead, which that guard lets in.
+ */
+const STUCK_MS = 250;
 
 /**
  * Lets writes through, one state at a time: *held* while a switch holds writes → *routed* under a pass → *again* by a newer state when a
@@ -35,10 +43,17 @@ export class WriteGate {
   ): Promise<T> {
     const { clock } = this.#context.runtime;
     const started = clock.monotonic();
+    let refused = null as { readonly version: number; readonly at: number } | null;
     for (;;) {
       if (this.#view.current().cutover?.writesHeld) await this.#waitForRelease(collection, started);
       const pass = this.#view.enter();
-      const timing: WriteTiming = { authorityAt: 0 };
+      const timing: WriteTiming = {
+        authorityAt: 0,
+        stuck:
+          refused !== null &&
+          refused.version === pass.state.version &&
+          clock.monotonic() - refused.at >= STUCK_MS,
+      };
       let failure: unknown;
       try {
         if (pass.state.cutover?.writesHeld) continue;
@@ -56,6 +71,8 @@ export class WriteGate {
         this.#emitWrite(collection, pass.state, outcome, started, timing);
         throw failure;
       }
+      if (refused?.version !== pass.state.version)
+        refused = { version: pass.state.version, at: clock.monotonic() };
       await this.#catchUp(pass.state);
     }
   }

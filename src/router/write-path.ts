@@ -88,7 +88,7 @@ export class WritePath {
     const { follow } = routingTable[state.phase];
     const write = this.#authorityWrite(state, authority, request);
     if (follow !== 'apply')
-      return this.#writeWithoutFollower(state, authority, write, request.collection);
+      return this.#writeWithoutFollower(state, authority, write, request.collection, timing.stuck);
     if (request.collection.failureMode === 'fail-closed')
       return this.#failClosed.write(state, authority, write, request.collection);
     if (request.collection.write === 'parallel')
@@ -151,7 +151,15 @@ export class WritePath {
     authority: Side,
     write: AuthorityWrite,
     collection: Collection,
+    stuck: boolean,
   ): Promise<Written> {
+    // Its entry waits until somebody follows, who then reads the key as it is. Not for fail-closed: its follower is asked first or nobody is.
+    if (stuck && collection.failureMode !== 'fail-closed')
+      return this.#commit(authority, {
+        ...write,
+        journal: 'change',
+        graceMs: this.#options.graceMs,
+      });
     const written = await this.#commit(authority, write);
     if (routingTable[state.phase].follow === 'discard') {
       // Nobody follows yet, so there is no real version; the rehearsal needs any that the fence lets in, and leaves nothing behind.
