@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrationContext } from '../../src/control/index.ts';
 import type { Act, Controller } from '../../src/controller/index.ts';
+import type { GateResult } from '../../src/gates/index.ts';
 import type { MigrationState, Phase } from '../../src/migration/index.ts';
 import type { Random } from '../../src/runtime/index.ts';
 import { persistentTotal, repair, verifyCollection } from '../../src/verify/index.ts';
@@ -26,6 +27,7 @@ export interface OperatorWork {
 /** Changes of authority in one generation: there, back, there, back; then everything is removed and begins anew. */
 const switchesPerGeneration = 4;
 const verifyMs = 60_000;
+const waitsMs = 8_000;
 
 /** One look at the state and the one deed that follows from it. */
 export async function operatorTurn(work: OperatorWork): Promise<'goes-on' | 'finished'> {
@@ -106,6 +108,7 @@ async function advance(work: OperatorWork, to: Phase): Promise<void> {
     await did(work, how);
     return;
   }
+  await saysWhatItWaitsFor(work, closed);
   if (names.includes('dead-letters')) await deadLetters(work);
   const asksForVerify = (gate: string): boolean => gate === 'verify-passed' || gate === doubt;
   // The other gates first: they pass by waiting, and a comparison is dear.
@@ -113,6 +116,23 @@ async function advance(work: OperatorWork, to: Phase): Promise<void> {
   else if (closed.some(({ gate, verdict: is }) => gate === doubt && is === 'fail'))
     await mismatches(work, { currentState: await latest(work), ignoreHold: true });
   else await sleep(150 + random.next() * 100);
+}
+
+let saidAt = 0;
+
+/** Not more often than every few seconds: a run that stands still must not be silent. */
+async function saysWhatItWaitsFor(
+  { context, tell }: OperatorWork,
+  closed: readonly GateResult[],
+): Promise<void> {
+  const now = context.runtime.clock.monotonic();
+  if (now - saidAt < waitsMs) return;
+  if (saidAt !== 0)
+    await tell({
+      type: 'note',
+      text: `waits: ${closed.map(({ gate, message }) => `${gate} (${message})`).join('; ')}`,
+    });
+  saidAt = now;
 }
 
 async function latest({ context }: OperatorWork): Promise<() => MigrationState> {
