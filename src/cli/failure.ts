@@ -42,6 +42,7 @@ const hints: Partial<Readonly<Record<ErrorCode, readonly string[]>>> = {
   TRANSITION_REFUSED: ['changeover status'],
   FLEET_NOT_ACKNOWLEDGED: ['changeover status', 'changeover attest-gone INSTANCE --reason TEXT'],
   LEFTOVERS_FOUND: ['changeover start --truncate-target', 'changeover start --reconcile'],
+  CONTROL_MISMATCH: ['changeover status'],
   REVERSE_NOT_DRAINED: ['changeover dlq list', 'changeover run'],
   CUTOVER_ABORTED: ['changeover status'],
 };

@@ -38,6 +38,7 @@ export const verdictOfError: Readonly<Record<ErrorCode, Verdict>> = {
   STATE_CHANGED: 'refused',
   TRANSITION_REFUSED: 'refused',
   LEFTOVERS_FOUND: 'refused',
+  CONTROL_MISMATCH: 'refused',
   AUTHORITY_FENCED: 'refused',
   DOOR_SHUT: 'refused',
   GATE_FAILED: 'no',

@@ -16,5 +16,13 @@ export type {
 } from './control-store.ts';
 export type { EvidenceCounts, EvidenceLedger } from './evidence-ledger.ts';
 export type { Fleet, Instance } from './fleet.ts';
+export {
+  type ForeignGuard,
+  type ForeignGuardOptions,
+  findForeignGuard,
+  foreignGuardError,
+  refuseForeignGuard,
+  startBegun,
+} from './foreign-guard.ts';
 export type { MigrationContext } from './migration-context.ts';
 export type { Mismatch, MismatchKind, MismatchLedger, MismatchStatus } from './mismatch-ledger.ts';

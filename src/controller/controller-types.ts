@@ -1,4 +1,4 @@
-import type { AuditEntry, BackfillCheckpoint, Instance } from '../control/index.ts';
+import type { AuditEntry, BackfillCheckpoint, ForeignGuard, Instance } from '../control/index.ts';
 import type {
   CutoverLimits,
   CutoverStep,
@@ -74,6 +74,14 @@ export interface RollbackOptions extends Act {
   readonly to?: Phase;
 }
 
+export interface AbortOptions extends Act {
+  /**
+   * The control store that set the guards is lost for good and every process is stopped: what it left is removed as well. Only in `off`,
+   * as a new control store shows.
+   */
+  readonly takeOver?: boolean;
+}
+
 export interface RollbackResult {
   readonly state: MigrationState;
   /** Until the state was durable: instances follow in < 1 s. With a change of authority: all of it. */
@@ -120,6 +128,8 @@ export interface Status {
   /** Of this generation. */
   readonly backfill: readonly BackfillCheckpoint[];
   readonly mismatches: { readonly suspect: number; readonly open: number };
+  /** Not null: a guard that this control store cannot have set. Nothing else here can be trusted then. */
+  readonly foreign: ForeignGuard | null;
   /** null when there is no next phase. */
   readonly next: Plan | null;
   readonly rollback: RollbackReadiness;
@@ -133,7 +143,7 @@ export interface Controller {
   plan(to?: Phase): Promise<Plan>;
   /**
    * Installs both stores and leaves `off`. Idempotent up to the change of state. LEFTOVERS_FOUND when the target holds rows or a guard
-   * of something else; FLEET_NOT_ACKNOWLEDGED when an instance may still work for an earlier generation.
+   * of something else; CONTROL_MISMATCH when another control store runs this migration; FLEET_NOT_ACKNOWLEDGED when an instance may still work for an earlier generation.
    */
   start(options: StartOptions): Promise<MigrationState>;
   /**
@@ -151,8 +161,11 @@ export interface Controller {
    * authority: REVERSE_NOT_DRAINED when the source lacks changes after a bounded wait.
    */
   rollback(options: RollbackOptions): Promise<RollbackResult>;
-  /** Ends the attempt: `off`, then everything of ours is removed from both stores. Repeat it when it throws half-way. */
-  abort(act: Act): Promise<MigrationState>;
+  /**
+   * Ends the attempt: `off`, then everything of ours is removed from both stores. Repeat it when it throws half-way. CONTROL_MISMATCH when
+   * another control store runs this migration: its journal would be lost.
+   */
+  abort(options: AbortOptions): Promise<MigrationState>;
   /** Removes everything of ours from both stores; only in `off` and `retired`, once the fleet has acknowledged. */
   decommission(act: Act): Promise<MigrationState>;
   /** The operator's word that this instance does not run any more. */

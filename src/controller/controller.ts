@@ -1,4 +1,9 @@
-import { applyEvent, type MigrationContext, waitForAcknowledgements } from '../control/index.ts';
+import {
+  applyEvent,
+  type MigrationContext,
+  refuseForeignGuard,
+  waitForAcknowledgements,
+} from '../control/index.ts';
 import { resumeCutover } from '../cutover/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
 import { defaultProfile, type Gate } from '../gates/index.ts';
@@ -10,6 +15,7 @@ import { abortMigration, decommissionMigration, rollbackMigration } from './roll
 import { startMigration } from './start-migration.ts';
 
 const HISTORY_LINES = 100;
+const GUARD_MS = 2_000;
 
 /** The controller of an opened migration. Owns nothing, so there is nothing to close. */
 export function createController(
@@ -22,6 +28,7 @@ export function createController(
   return {
     status: () => migrationStatus(context, profile, further),
     async plan(to) {
+      await refuseForeignGuard(context, { deadlineMs: GUARD_MS });
       const state = await control.load(migration.name);
       const ahead = to ?? phaseAhead(state.phase);
       if (ahead === null)

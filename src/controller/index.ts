@@ -1,5 +1,6 @@
 export { createController } from './controller.ts';
 export type {
+  AbortOptions,
   AcknowledgementOptions,
   Act,
   AdvanceOptions,

@@ -1,4 +1,8 @@
-import type { BackfillCheckpoint, MigrationContext } from '../control/index.ts';
+import {
+  type BackfillCheckpoint,
+  findForeignGuard,
+  type MigrationContext,
+} from '../control/index.ts';
 import { messageOf } from '../errors/index.ts';
 import type { Gate, GateProfile } from '../gates/index.ts';
 import { authorityOf, type MigrationState, type Phase, type Side } from '../migration/index.ts';
@@ -26,7 +30,7 @@ export async function migrationStatus(
 ): Promise<Status> {
   const { control, migration } = context;
   const state = await control.load(migration.name);
-  const [fleet, source, target, backfill, suspect, open, next] = await Promise.all([
+  const [fleet, source, target, backfill, suspect, open, next, foreign] = await Promise.all([
     fleetGroups(context),
     sideStatus(context, state, 'source'),
     sideStatus(context, state, 'target'),
@@ -34,6 +38,7 @@ export async function migrationStatus(
     control.mismatches.count(migration.name, 'suspect'),
     control.mismatches.count(migration.name, 'open'),
     nextPlan(context, state, profile, furtherGates),
+    findForeignGuard(context, { deadlineMs: STORE_MS }),
   ]);
   const sides = { source, target };
   return {
@@ -43,6 +48,7 @@ export async function migrationStatus(
     sides,
     backfill,
     mismatches: { suspect, open },
+    foreign,
     next,
     rollback: rollbackReadiness(state, sides),
   };

@@ -1,4 +1,9 @@
-import { applyEvent, type MigrationContext, waitForAcknowledgements } from '../control/index.ts';
+import {
+  applyEvent,
+  type MigrationContext,
+  refuseForeignGuard,
+  waitForAcknowledgements,
+} from '../control/index.ts';
 import { resumeCutover, type SwitchResult, switchAuthority } from '../cutover/index.ts';
 import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
 import {
@@ -10,6 +15,7 @@ import {
   routingTable,
 } from '../migration/index.ts';
 import type {
+  AbortOptions,
   Act,
   ControllerOptions,
   RollbackOptions,
@@ -188,13 +194,19 @@ async function shutTarget(context: MigrationContext, epoch: number): Promise<voi
 export async function abortMigration(
   context: MigrationContext,
   controller: ControllerOptions,
-  act: Act,
+  options: AbortOptions,
 ): Promise<MigrationState> {
+  const { takeOver, ...act } = options;
   const state = await context.control.load(context.migration.name);
   if (state.phase === 'retired')
     throw new ChangeoverError(
       'TRANSITION_REFUSED',
       'The migration is retired: decommission it instead.',
+    );
+  if (takeOver === true && state.phase !== 'off')
+    throw new ChangeoverError(
+      'TRANSITION_REFUSED',
+      `This control store has the migration in ${state.phase}: only a new one, in off, can take over.`,
     );
   if (state.phase !== 'off') {
     const { pending } = await rollbackMigration(context, controller, { ...act, to: 'off' });
@@ -204,13 +216,14 @@ export async function abortMigration(
         `The attempt cannot be ended yet: ${pending}.`,
       );
   }
-  return decommissionMigration(context, act);
+  return decommissionMigration(context, act, takeOver === true);
 }
 
 /** Removes everything of ours, see `Controller.decommission`. */
 export async function decommissionMigration(
   context: MigrationContext,
   act: Act,
+  takeOver = false,
 ): Promise<MigrationState> {
   const { control, migration, stores } = context;
   const state = await control.load(migration.name);
@@ -219,6 +232,8 @@ export async function decommissionMigration(
       'TRANSITION_REFUSED',
       `The migration is in ${state.phase}: abort or retire it first.`,
     );
+  // The queue holds what has not reached the other side yet: what another control store relies on must not go.
+  if (!takeOver) await refuseForeignGuard(context, { deadlineMs: GUARD_MS });
   // A write in flight that still journals would fail when its table goes.
   await waitForAcknowledgements(context, state.version, {
     timeoutMs: FLEET_MS,

@@ -1,4 +1,10 @@
-import { applyEvent, type MigrationContext, waitForAcknowledgements } from '../control/index.ts';
+import {
+  applyEvent,
+  type MigrationContext,
+  refuseForeignGuard,
+  startBegun,
+  waitForAcknowledgements,
+} from '../control/index.ts';
 import { describeGuard, sameRole } from '../cutover/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
 import { isRefusal, type MigrationState, type Side, transition } from '../migration/index.ts';
@@ -26,6 +32,8 @@ export async function startMigration(
   const probe = transition(state, { type: 'start', shadow });
   if (isRefusal(probe))
     throw new ChangeoverError('TRANSITION_REFUSED', `start is refused: ${probe.refused}.`);
+  // Before anything is asked of the operator: consent to truncate would empty the follower of a migration that runs.
+  await refuseForeignGuard(context, { deadlineMs: GUARD_MS });
   await earlierGenerationIsOver(context, state);
   const leftovers = await findLeftovers(context);
   if (leftovers.length > 0 && !options.truncateTarget && !options.reconcile) {
@@ -35,6 +43,7 @@ export async function startMigration(
       { data: { collections: leftovers.map(({ collection }) => collection) } },
     );
   }
+  await noteBegin(context, state, options);
   await installTarget(
     context,
     state,
@@ -72,6 +81,20 @@ async function findLeftovers(
     if (rows > 0) found.push({ collection, text });
   }
   return found;
+}
+
+/** From here on guards in the stores may be ours, also when this process dies: see `findForeignGuard`. */
+async function noteBegin(
+  { control, migration }: MigrationContext,
+  { generation }: MigrationState,
+  { actor, reason }: StartOptions,
+): Promise<void> {
+  await control.note(migration.name, {
+    actor,
+    reason,
+    action: startBegun,
+    detail: { generation },
+  });
 }
 
 async function installTarget(

@@ -58,6 +58,11 @@ export const errorCatalogue = {
     'The control store cannot be reached.',
     'Instances keep their last persisted state; bring the control store back to change phases.',
   ),
+  CONTROL_MISMATCH: entry(
+    'halt',
+    'A store carries the guard of a migration that this control store does not know: there are two control stores, or this is an old copy.',
+    'Use the control store that runs the migration (`control` in the configuration, or the folder of its file); only if it is lost for good, stop every process and remove what it left with `changeover abort --take-over`.',
+  ),
   STORE_UNAVAILABLE: entry(
     'retry',
     'A store cannot be reached, or refused the connection.',

@@ -2,6 +2,7 @@ import type { MigrationContext } from '../control/index.ts';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
 import type { MigrationState } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
+import { firstState } from './first-state.ts';
 import type { StateMemory } from './state-memory.ts';
 
 /** Permission of one operation to run by one state. `leave` exactly once, when nothing of it is in flight any more. */
@@ -40,6 +41,7 @@ export interface StateViewOptions {
   readonly memory: StateMemory | null;
 }
 
+/** Opens the view of this process. Errors: CONTROL_UNAVAILABLE, CONTROL_MISMATCH. */
 export async function openStateView(
   context: MigrationContext,
   options: StateViewOptions,
@@ -48,31 +50,6 @@ export async function openStateView(
   const view = new FollowingView(context, options, state, reachable);
   await view.register();
   return view;
-}
-
-async function firstState(
-  context: MigrationContext,
-  options: StateViewOptions,
-): Promise<{ readonly state: MigrationState; readonly reachable: boolean }> {
-  try {
-    const load = context.control.load(context.migration.name);
-    const { clock } = context.runtime;
-    return {
-      state: await withDeadline(clock, options.leaseMs, 'The first look', load),
-      reachable: true,
-    };
-  } catch (error) {
-    const remembered = await options.memory?.load(context.migration.name);
-    if (remembered) {
-      context.events.emit({ type: 'control', reachable: false, error: messageOf(error) });
-      return { state: remembered, reachable: false };
-    }
-    throw new ChangeoverError(
-      'CONTROL_UNAVAILABLE',
-      `The state of "${context.migration.name}" is not known: the control store does not answer and there is no remembered state.`,
-      { cause: error },
-    );
-  }
 }
 
 /** Applications wait behind some of these calls: a control store that hangs must not hold them. */

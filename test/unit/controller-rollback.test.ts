@@ -160,6 +160,8 @@ describe('the rest of the panel', () => {
 
   test('nothing is removed while an instance may still journal', async () => {
     await controller.start(by);
+    const { guard } = context.stores.source;
+    await guard.change(await guard.read(), { role: 'idle', epoch: 1, attempt: null }, 500);
     const state = await pass(context, { type: 'rollback', to: 'off' });
     await router(context, 'busy', state.version - 1);
     const removing = controller.decommission(by);

@@ -70,14 +70,6 @@ describe('start', () => {
     expect(await again.stores.target.setup.countUpTo('items', 5)).toBe(1);
   });
 
-  test('refuses the guard of an attempt that another control store knows', async () => {
-    const { guard, setup } = context.stores.source;
-    await setup.install('authority', 7);
-    await expect(controller.start(by)).rejects.toMatchObject({ code: 'LEFTOVERS_FOUND' });
-    expect(await guard.read()).toMatchObject({ epoch: 7 });
-    expect((await load()).phase).toBe('off');
-  });
-
   test('captures an outbox collection before the state says so', async () => {
     migration = memoryMigration('outbox');
     context = await migration.open('operator');

@@ -1,5 +1,6 @@
-import { isChangeoverError, messageOf } from '../../errors/index.ts';
-import type { Side } from '../../migration/index.ts';
+import { type ForeignGuard, findForeignGuard } from '../../control/index.ts';
+import { errorCatalogue, isChangeoverError, messageOf } from '../../errors/index.ts';
+import { authorityOf, type Side } from '../../migration/index.ts';
 import type { Finding, MigrationStore } from '../../store/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
@@ -14,6 +15,8 @@ export const addCheck: AddCommand = (program, perform) => {
     .description('preflight of both stores, in both directions; changes nothing')
     .action((_options, command) => perform(flagsOf(command), check));
 };
+
+const guardMs = 2_000;
 
 type PlacedFinding = Finding & { readonly side: Side; readonly as: 'authority' | 'follower' };
 
@@ -47,6 +50,8 @@ function check(context: CommandContext): Promise<CommandResult> {
       const finding = await checkTransforms(collection, source, target);
       found.push({ ...finding, side: 'source', as: 'authority' });
     }
+    const foreign = await findForeignGuard(migration, { deadlineMs: guardMs });
+    if (foreign !== null) found.push(foreignFinding(foreign, authorityOf(state.phase)));
     const findings = merged(found);
     const worst = verdicts.find(([verdict]) => findings.some((one) => one.verdict === verdict));
     return {
@@ -58,6 +63,13 @@ function check(context: CommandContext): Promise<CommandResult> {
       text: checkText(findings, context),
     };
   });
+}
+
+/** Two control stores for one migration would be two authorities. */
+function foreignFinding({ side, message }: ForeignGuard, authority: Side): PlacedFinding {
+  const as = side === authority ? 'authority' : 'follower';
+  const fix = errorCatalogue.CONTROL_MISMATCH.action;
+  return { id: 'control/mismatch', verdict: 'fail', message, fix, side, as };
 }
 
 /** Findings that say that the store does not answer. */

@@ -1,5 +1,6 @@
 import { progressOfCheckpoint } from '../../backfill/index.ts';
 import type { Status } from '../../controller/index.ts';
+import { errorCatalogue } from '../../errors/index.ts';
 import type { GateVerdict } from '../../gates/index.ts';
 import { routingTable, type Side } from '../../migration/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
@@ -19,11 +20,12 @@ export const addStatus: AddCommand = (program, perform) => {
 function status(context: CommandContext): Promise<CommandResult> {
   return withSession(context, { tolerateStores: true }, async (session) => {
     const seen = await session.controller.status();
+    const foreign = seen.foreign !== null;
     const down = Object.values(seen.sides).some(({ error }) => error !== null);
     return {
       kind: 'status',
       // Part of the picture is missing when a store did not answer.
-      verdict: down ? 'partial' : 'done',
+      verdict: foreign ? 'refused' : down ? 'partial' : 'done',
       stateVersion: seen.state.version,
       data: { ...seen, mayAdvance: mayAdvance(seen), control: session.migration.control.display },
       next: nextCommands(seen),
@@ -43,15 +45,17 @@ export const tones: Readonly<Record<GateVerdict, Tone>> = {
   unknown: 'doubt',
 };
 
-function mayAdvance({ next, state }: Status): {
+function mayAdvance({ foreign, next, state }: Status): {
   readonly to: string | null;
   readonly answer: string;
 } {
+  if (foreign !== null) return { to: next?.to ?? null, answer: 'no' };
   if (next !== null) return { to: next.to, answer: answers[next.verdict] };
   return state.phase === 'off' ? { to: 'dual-write', answer: 'yes' } : { to: null, answer: 'no' };
 }
 
-function nextCommands({ state, next, rollback }: Status): readonly string[] {
+function nextCommands({ foreign, state, next, rollback }: Status): readonly string[] {
+  if (foreign !== null) return ['changeover status --config FILE'];
   const commands: string[] = [];
   if (state.cutover) commands.push('changeover switch-writes --recover');
   if (state.phase === 'off') commands.push('changeover check', 'changeover start');
@@ -72,6 +76,7 @@ function nextCommands({ state, next, rollback }: Status): readonly string[] {
 function statusText(seen: Status, session: Session, paint: Paint): readonly string[] {
   const { state, next } = seen;
   return [
+    ...foreignLines(seen, paint),
     paint('strong', `${state.migration}: ${state.phase}`) +
       paint(
         'faint',
@@ -89,6 +94,19 @@ function statusText(seen: Status, session: Session, paint: Paint): readonly stri
     '',
     paint('strong', 'How fast can we undo?'),
     `  ${undoLine(seen)}`,
+  ];
+}
+
+/** Loud, and first: whatever else is said comes from the wrong control store. */
+function foreignLines({ foreign }: Status, paint: Paint): readonly string[] {
+  if (foreign === null) return [];
+  const { authority, message } = foreign;
+  const writes = authority === null ? '' : ` By the guards, writes belong to the ${authority}.`;
+  return [
+    paint('bad', 'WRONG CONTROL STORE'),
+    `  ${message}${writes}`,
+    `  ${errorCatalogue.CONTROL_MISMATCH.action}`,
+    '',
   ];
 }
 
@@ -151,7 +169,8 @@ function sideRow(
   return [...name, `${rules}, ${waits}`];
 }
 
-function advanceLine({ next, state }: Status, paint: Paint): string {
+function advanceLine({ foreign, next, state }: Status, paint: Paint): string {
+  if (foreign !== null) return 'no: first the control store of this migration has to be found';
   if (next !== null) {
     const answer = paint(tones[next.verdict], answers[next.verdict]);
     return `to ${next.to}: ${answer} (gates: ${next.profile})`;
