@@ -81,12 +81,16 @@ function controllerOf(migration: OpenedMigration): Controller {
     },
     recheck: async (signal) => {
       const state = await control.load(name);
-      return recheckSuspects(migration, { currentState: () => state, ignoreHold: true }, signal);
+      // Writes are held and everything is drained: one exact look decides.
+      const recheck = { delaysMs: [0] };
+      const looks = { currentState: () => state, ignoreHold: true, recheck };
+      return recheckSuspects(migration, looks, signal);
     },
   });
 }
 
-function actOf(globals: GlobalOptions): Act {
+/** Who acts, and why, as it goes into the audit. */
+export function actOf(globals: GlobalOptions): Act {
   return { actor: globals.actor ?? whoAmI(), reason: globals.reason ?? '' };
 }
 

@@ -32,3 +32,4 @@ export {
 } from './options.ts';
 export { findTable, foreignKeyTo, resolveShape, tableName } from './resolve-shape.ts';
 export { suggestion } from './suggestion.ts';
+export { unreachableStore } from './unreachable-store.ts';
