@@ -9,4 +9,12 @@ export {
   type ThrottleOptions,
   type WaitScope,
 } from './throttle.ts';
-export { latencyCheck, operatorHoldCheck, probeLatency, queueAgeCheck } from './throttle-checks.ts';
+export {
+  connectionsCheck,
+  latencyCheck,
+  operatorHoldCheck,
+  probeLatency,
+  queryCheck,
+  queueAgeCheck,
+  replicationLagCheck,
+} from './throttle-checks.ts';

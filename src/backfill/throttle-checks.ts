@@ -62,6 +62,65 @@ export function queueAgeCheck(name: string, queue: ChangeQueue, limitMs: number)
   };
 }
 
+/** Holds work while more connections than `max` run a statement. A number that is not finite, or a throw, throttles; so in the next two. */
+export function connectionsCheck(
+  name: string,
+  measure: () => Promise<number>,
+  max: number,
+): ThrottleCheck {
+  return {
+    name,
+    async ask() {
+      const running = finite(await measure());
+      return running > max
+        ? { reason: `${name}: ${running} run a statement, more than ${max}` }
+        : { ok: true };
+    },
+  };
+}
+
+/** Holds work while the slowest standby is later than `limitMs`. null, no standby, throttles: a standby that went away is not one without lag. */
+export function replicationLagCheck(
+  name: string,
+  measure: () => Promise<number | null>,
+  limitMs: number,
+): ThrottleCheck {
+  return {
+    name,
+    async ask() {
+      const lagMs = await measure();
+      if (lagMs === null) return { reason: `${name} cannot be read: there is no standby` };
+      return finite(lagMs) > limitMs
+        ? { reason: `${name} ${Math.round(lagMs)} ms is above ${limitMs} ms` }
+        : { ok: true };
+    },
+  };
+}
+
+/** Holds work while the operator's own query answers true, or a number above `max`. */
+export function queryCheck(
+  name: string,
+  measure: () => Promise<number | boolean>,
+  max: number,
+): ThrottleCheck {
+  return {
+    name,
+    async ask() {
+      const answer = await measure();
+      if (typeof answer === 'boolean')
+        return answer ? { reason: `${name} answers true` } : { ok: true };
+      return finite(answer) > max
+        ? { reason: `${name} answers ${answer}, more than ${max}` }
+        : { ok: true };
+    },
+  };
+}
+
+function finite(value: number): number {
+  if (!Number.isFinite(value)) throw new Error('no measurement');
+  return value;
+}
+
 /** Holds work while the operator does. */
 export function operatorHoldCheck(currentState: () => MigrationState): ThrottleCheck {
   return {

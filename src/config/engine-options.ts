@@ -1,15 +1,20 @@
 import {
   type BackfillOptions,
+  connectionsCheck,
   latencyCheck,
   probeLatency,
+  queryCheck,
   queueAgeCheck,
+  replicationLagCheck,
   type ThrottleCheck,
 } from '../backfill/index.ts';
 import { applierDefaults } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import type { CutoverLimits } from '../cutover/index.ts';
 import { defaultProfile, demoProfile, type GateProfile } from '../gates/index.ts';
+import type { Side } from '../migration/index.ts';
 import type { RouterOptionsInput } from '../router/index.ts';
+import type { MigrationStore } from '../store/index.ts';
 import type { WorkerOptions } from '../worker/index.ts';
 import type { MigrationOptions } from './options.ts';
 
@@ -70,18 +75,52 @@ export function backfillOptionsOf(
 /** Reasons to hold background work, as configured. */
 export function throttleChecksOf(
   { backfill }: MigrationOptions,
-  { stores, runtime, migration }: MigrationContext,
+  { stores, runtime, migration }: Pick<MigrationContext, 'stores' | 'runtime' | 'migration'>,
 ): readonly ThrottleCheck[] {
   const collection = [...migration.collections.keys()][0] as string;
   const checks: ThrottleCheck[] = [];
   for (const side of ['source', 'target'] as const) {
-    const limitMs = backfill[side === 'source' ? 'sourceLatencyMs' : 'targetLatencyMs'];
-    if (limitMs === 0) continue;
-    const measure = probeLatency(runtime.clock, stores[side], collection);
-    checks.push(latencyCheck(`${side} latency`, measure, limitMs));
+    const limitMs = backfill[`${side}LatencyMs`];
+    if (limitMs > 0) {
+      const measure = probeLatency(runtime.clock, stores[side], collection);
+      checks.push(latencyCheck(`${side} latency`, measure, limitMs));
+    }
+    checks.push(...pressureChecks(backfill, stores[side], side));
   }
   if (backfill.queueAgeMs > 0) {
     checks.push(queueAgeCheck('queue age', stores.source.queue, backfill.queueAgeMs));
+  }
+  return checks;
+}
+
+/** Server-side limit of one question; the throttle gives up on it after as long. */
+const PRESSURE_MS = 1_000;
+
+/** What the store itself tells about how busy it is. A store that cannot be asked makes the check throw, and so hold. */
+function pressureChecks(
+  backfill: MigrationOptions['backfill'],
+  { pressure, engine }: MigrationStore,
+  side: Side,
+): readonly ThrottleCheck[] {
+  const lagMs = backfill[`${side}ReplicationLagMs`];
+  const connections = backfill[`${side}ConnectionsMax`];
+  const query = backfill[`${side}ThrottleQuery`];
+  const untold = async (): Promise<never> => {
+    throw new Error(`a ${engine} store does not tell it`);
+  };
+  const checks: ThrottleCheck[] = [];
+  if (lagMs > 0) {
+    const ask = pressure?.replicationLagMs ?? untold;
+    checks.push(replicationLagCheck(`${side} replication lag`, () => ask(PRESSURE_MS), lagMs));
+  }
+  if (connections > 0) {
+    const ask = pressure?.activeConnections ?? untold;
+    checks.push(connectionsCheck(`${side} connections`, () => ask(PRESSURE_MS), connections));
+  }
+  if (query !== null) {
+    const ask = pressure?.measure ?? untold;
+    const max = backfill[`${side}ThrottleQueryMax`];
+    checks.push(queryCheck(`${side} throttle query`, () => ask(query, PRESSURE_MS), max));
   }
   return checks;
 }

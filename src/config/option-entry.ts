@@ -38,7 +38,15 @@ export function whole(option: NumberOption): OptionEntry<number> {
   };
 }
 
-/** A share: a number with a fraction, bounds included. */
+/** A time in milliseconds. */
+export const ms = (
+  fallback: number,
+  min: number,
+  max: number,
+  effect: string,
+): OptionEntry<number> => whole({ unit: 'milliseconds', default: fallback, min, max, effect });
+
+/** A share, or another number with a fraction; bounds included. */
 export function share(option: NumberOption): OptionEntry<number> {
   const { min, max } = option;
   const range = rangeOf(min, max);

@@ -3,10 +3,8 @@ import { defaultCutoverLimits } from '../cutover/index.ts';
 import { defaultProfile } from '../gates/index.ts';
 import { routerDefaults } from '../router/index.ts';
 import { workerDefaults } from '../worker/index.ts';
-import { choice, type OptionEntry, share, textOrNone, whole } from './option-entry.ts';
-
-const ms = (fallback: number, min: number, max: number, effect: string): OptionEntry<number> =>
-  whole({ unit: 'milliseconds', default: fallback, min, max, effect });
+import { choice, ms, type OptionEntry, share, textOrNone, whole } from './option-entry.ts';
+import { throttleOptions } from './throttle-options.ts';
 
 /** Options of one collection, beside its shapes and transforms. */
 export const collectionOptions = {
@@ -180,24 +178,7 @@ export const optionTable = {
       max: 1,
       effect: 'The copy stops when a larger share of the rows cannot be transformed or stored.',
     }),
-    sourceLatencyMs: ms(
-      0,
-      0,
-      60_000,
-      'Holds the copy while a one-row read of the source takes longer; 0: not looked at.',
-    ),
-    targetLatencyMs: ms(
-      0,
-      0,
-      60_000,
-      'Holds the copy while a one-row read of the target takes longer; 0: not looked at.',
-    ),
-    queueAgeMs: ms(
-      30_000,
-      0,
-      86_400_000,
-      'Holds the copy while the oldest waiting change is older; 0: not looked at.',
-    ),
+    ...throttleOptions,
   },
   verify: {
     rowsPerSecondMax: whole({

@@ -25,6 +25,7 @@ export function unreachableStore(side: Side, engine: string, error: unknown): Mi
     queue: fails(),
     guard: fails(),
     setup: fails(),
+    pressure: fails(),
     close: async () => {},
   };
 }

@@ -9,6 +9,7 @@ export type {
 } from './door.ts';
 export type { Guard, GuardRole, GuardState } from './guard.ts';
 export type { MigrationStore, StoreConnector, StoreContext } from './migration-store.ts';
+export type { StorePressure } from './pressure.ts';
 export type {
   AuthorityWrite,
   KeyRange,

@@ -4,6 +4,7 @@ import type { Runtime } from '../runtime/index.ts';
 import type { StoreCapabilities } from './capabilities.ts';
 import type { Door } from './door.ts';
 import type { Guard } from './guard.ts';
+import type { StorePressure } from './pressure.ts';
 import type { RecordStore } from './record-store.ts';
 import type { StoreSetup } from './setup.ts';
 import type { TableDescription } from './table-description.ts';
@@ -24,6 +25,8 @@ export interface MigrationStore {
   readonly guard: Guard;
   /** Preflight, installation, removal. */
   readonly setup: StoreSetup;
+  /** How busy it is. Optional: without it, background work that is to look at it does not go on. */
+  readonly pressure?: StorePressure;
   /** Idempotent. Running operations are waited for, at most 5 s. */
   close(): Promise<void>;
 }

@@ -61,6 +61,7 @@ export function memoryStore(
         queue: createMemoryQueue(session),
         guard: createMemoryGuard(session),
         setup: createMemorySetup(session),
+        pressure: { activeConnections: async () => database.openTransactions().length },
         async close() {
           closed = true;
         },

@@ -12,6 +12,7 @@ import { describePostgresTables } from './postgres-describe.ts';
 import { createPostgresDoor } from './postgres-door.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { createPostgresPresence } from './postgres-presence.ts';
+import { createPostgresPressure } from './postgres-pressure.ts';
 import { createPostgresRecordStore } from './postgres-record-store.ts';
 import { postgresLayout } from './postgres-schema.ts';
 import { openPostgresSession } from './postgres-session.ts';
@@ -68,6 +69,7 @@ function openPostgresStore(options: PostgresOptions, context: StoreContext): Mig
       },
     },
     setup: createPostgresSetup(parts),
+    pressure: createPostgresPressure(session),
     close: () => session.close(),
   };
   registerCopyReader(store, { session, catalog });
