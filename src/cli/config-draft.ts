@@ -16,6 +16,8 @@ export interface ConfigProposal {
   readonly collections: readonly CollectionProposal[];
   /** Tables of the source without a partner. */
   readonly unpaired: readonly TableDescription[];
+  /** Tables of the target without a partner. */
+  readonly unfilled: readonly TableDescription[];
   readonly sourceTables: readonly TableDescription[];
   readonly targetTables: readonly TableDescription[];
   /** False: plain JavaScript, because this Node cannot read types. */
@@ -71,7 +73,8 @@ export function renderConfig(proposal: ConfigProposal): string {
     '',
     ...(differs
       ? [
-          '// Values are exact text or null. A record is its columns, and lists of rows for its children.',
+          "// Values are exact text or null: '12.50', '2026-01-31 10:00:00+00', 't'. Child rows are lists: row.addresses.",
+          '// A transform is pure, and the key is the same text on both sides. Replace each todo(…) by what becomes of it.',
           todo,
           '  throw new Error(`the transform does not know yet what becomes of ${field}`);',
           '};',
@@ -88,6 +91,9 @@ export function renderConfig(proposal: ConfigProposal): string {
     ...unpaired.map(
       (table) => `  // not moved: ${tableName(table)} has no table of the same name in the target`,
     ),
+    ...proposal.unfilled.map(
+      (table) => `  // not filled: ${tableName(table)} has no table of the same name in the source`,
+    ),
     '});',
     '',
   ].join('\n');
@@ -101,16 +107,25 @@ const address = (variable: string, url: string | null): string =>
   `process.env.${variable} ?? ${quoted(url ?? '')}`;
 
 function collectionLines(one: CollectionProposal, proposal: ConfigProposal): readonly string[] {
+  const { source, target } = one;
   const same = sameColumns(one);
+  const paired = (side: 'source' | 'target'): ReadonlyMap<TableDescription, string> =>
+    new Map(proposal.collections.map((other) => [other[side], other.name]));
+  const sourceKey = source.primaryKey;
+  const targetKey = keyOfTarget(one);
   return [
     `    ${property(one.name)}: {`,
-    ...shapeLines('source', one.source, proposal.sourceTables),
-    ...shapeLines('target', one.target, proposal.targetTables),
-    ...(same ? [] : transformLines('forward', one.source, one.target)),
-    ...(same ? [] : transformLines('backward', one.target, one.source)),
+    `      source: ${shape(source, sourceKey)},`,
+    ...childLines('source', source, sourceKey, proposal.sourceTables, paired('source')),
+    `      target: ${shape(target, targetKey)},`,
+    ...childLines('target', target, targetKey, proposal.targetTables, paired('target')),
+    ...(same ? [] : transformLines('forward', [source, sourceKey], [target, targetKey])),
+    ...(same ? [] : transformLines('backward', [target, targetKey], [source, sourceKey])),
     '    },',
   ];
 }
+
+type KeyColumns = readonly string[] | null;
 
 function sameColumns({ source, target }: CollectionProposal): boolean {
   return (
@@ -119,57 +134,77 @@ function sameColumns({ source, target }: CollectionProposal): boolean {
   );
 }
 
-function shapeLines(
-  side: 'source' | 'target',
-  table: TableDescription,
-  tables: readonly TableDescription[],
-): readonly string[] {
-  const key = table.primaryKey;
-  const shape = key
-    ? `{ table: ${quoted(tableName(table))}, key: ${list(key)} }`
-    : `{ table: ${quoted(tableName(table))}, key: [] /* no primary key: name columns that are unique and NOT NULL */ }`;
-  const children = key === null ? [] : childrenOf(table, key, tables);
-  return [
-    `      ${side}: ${shape},`,
-    ...(children.length > 0
-      ? [
-          `      // rows of other tables may belong to the record; add to ${side}:`,
-          `      //   children: { ${children.join(', ')} }`,
-        ]
-      : []),
-  ];
+/** Keys are compared part by part: where the target has the same columns in another order, the source's order is meant. */
+function keyOfTarget({ source, target }: CollectionProposal): KeyColumns {
+  const [ours, theirs] = [source.primaryKey, target.primaryKey];
+  const same = ours?.length === theirs?.length && ours?.every((one) => theirs?.includes(one));
+  return same === true ? ours : theirs;
 }
 
-function childrenOf(
+function shape(table: TableDescription, key: KeyColumns): string {
+  const name = quoted(tableName(table));
+  return key
+    ? `{ table: ${name}, key: ${list(key)} }`
+    : `{ table: ${name}, key: [] /* no primary key: name columns that are unique and NOT NULL */ }`;
+}
+
+/** Tables that refer to this one, as comments: whether their rows are parts of the record only a person knows. */
+function childLines(
+  side: 'source' | 'target',
   root: TableDescription,
-  rootKey: readonly string[],
+  rootKey: KeyColumns,
   tables: readonly TableDescription[],
+  paired: ReadonlyMap<TableDescription, string>,
 ): readonly string[] {
   return tables.flatMap((table) => {
-    const parent = table === root ? null : foreignKeyTo(table, root, rootKey);
+    const parent = table === root || rootKey === null ? null : foreignKeyTo(table, root, rootKey);
     if (parent === null || table.primaryKey === null) return [];
+    const child = `${property(collectionName(table))}: { table: ${quoted(tableName(table))}, key: ${list(table.primaryKey)}, parent: ${list(parent)} }`;
+    const own = paired.get(table);
+    const instead = own === undefined ? '' : `, and take the collection ${own} away`;
     return [
-      `${property(collectionName(table))}: { table: ${quoted(tableName(table))}, key: ${list(table.primaryKey)}, parent: ${list(parent)} }`,
+      `      // are rows of ${tableName(table)} parts of this record? then add to ${side}${instead}:`,
+      `      //   children: { ${child} }`,
     ];
   });
 }
 
 function transformLines(
   direction: 'forward' | 'backward',
-  from: TableDescription,
-  to: TableDescription,
+  [from, fromKey]: KeyedTable,
+  [to, toKey]: KeyedTable,
 ): readonly string[] {
-  const field = (column: string): string =>
-    /^[A-Za-z_$][\w$]*$/.test(column) ? `row.${column}` : `row[${quoted(column)}]`;
-  const missing = from.columns.filter((column) => !to.columns.includes(column));
+  const origins = originsOf([from, fromKey], [to, toKey]);
+  const used = new Set(origins.values());
+  const unused = from.columns.filter((column) => !used.has(column));
   return [
     `      ${direction}: (row) => ({`,
-    ...to.columns.map((column) =>
-      from.columns.includes(column)
-        ? `        ${property(column)}: ${field(column)} ?? null,`
-        : `        ${property(column)}: todo(${quoted(`${tableName(to)}.${column}`)}),`,
-    ),
-    ...(missing.length > 0 ? [`        // not used yet: ${missing.join(', ')}`] : []),
+    ...to.columns.map((column) => {
+      const origin = origins.get(column);
+      return origin === undefined
+        ? `        ${property(column)}: todo(${quoted(`${tableName(to)}.${column}`)}),`
+        : `        ${property(column)}: ${field(origin)} ?? null,`;
+    }),
+    ...(unused.length > 0 ? [`        // not used yet: ${unused.join(', ')}`] : []),
     '      }),',
   ];
+}
+
+const field = (column: string): string =>
+  /^[A-Za-z_$][\w$]*$/.test(column) ? `row.${column}` : `row[${quoted(column)}]`;
+
+type KeyedTable = readonly [table: TableDescription, key: KeyColumns];
+
+/** Column → the column that it is made of. Keys are the same text on both sides, part by part, whatever they are called. */
+function originsOf(
+  [from, fromKey]: KeyedTable,
+  [to, toKey]: KeyedTable,
+): ReadonlyMap<string, string> {
+  const keys = fromKey?.length === toKey?.length ? (fromKey ?? []) : [];
+  const pairs = to.columns.flatMap((column): [string, string][] => {
+    const origin = keys[toKey?.indexOf(column) ?? -1];
+    if (origin !== undefined) return [[column, origin]];
+    return from.columns.includes(column) ? [[column, column]] : [];
+  });
+  return new Map(pairs);
 }

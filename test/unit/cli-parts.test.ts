@@ -139,6 +139,7 @@ test('a written configuration quotes what is no identifier, and holds no passwor
     targetUrl: 'postgres://x/y',
     collections: [{ name: 'odd-name', source: odd, target: table('b') }],
     unpaired: [],
+    unfilled: [],
     sourceTables: [odd],
     targetTables: [],
     typescript: false,
@@ -148,6 +149,48 @@ test('a written configuration quotes what is no identifier, and holds no passwor
   expect(text).toContain("table: 'old.it\\'s'");
   expect(text).toContain("'e-mail': todo('old.it\\'s.e-mail')");
   expect(text).not.toContain('field: string');
+});
+
+test('key columns of both sides belong together by their position, whatever they are called', () => {
+  const described = (
+    name: string,
+    primaryKey: string[],
+    ...others: string[]
+  ): TableDescription => ({
+    schema: 'public',
+    name,
+    visible: true,
+    columns: [...primaryKey, ...others],
+    primaryKey,
+    foreignKeys: [],
+    estimatedRows: 0,
+  });
+  const drafted = (source: TableDescription, target: TableDescription): string =>
+    renderConfig({
+      name: 'shop',
+      sourceUrl: '',
+      targetUrl: '',
+      collections: [{ name: 'people', source, target }],
+      unpaired: [],
+      unfilled: [described('address', ['id'])],
+      sourceTables: [],
+      targetTables: [],
+      typescript: true,
+    });
+  const renamed = drafted(
+    described('customer', ['id'], 'mail'),
+    described('person', ['person-id']),
+  );
+  expect(renamed).toContain("'person-id': row.id ?? null,");
+  expect(renamed).toContain("id: row['person-id'] ?? null,");
+  expect(renamed).toContain('// not used yet: mail');
+  expect(renamed).not.toContain("todo('customer.id')");
+  expect(renamed).toContain('// not filled: address');
+  const turned = drafted(described('a', ['x', 'y'], 'z'), described('b', ['y', 'x']));
+  expect(turned).toContain("target: { table: 'b', key: ['x', 'y'] }");
+  expect(turned).toContain('x: row.x ?? null,');
+  const other = drafted(described('a', ['x', 'y']), described('b', ['id']));
+  expect(other).toContain("id: todo('b.id')");
 });
 
 async function run(...argv: readonly string[]): Promise<readonly [number, string, string]> {

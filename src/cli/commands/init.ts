@@ -1,6 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { configFiles, findTable, readsTypeScript } from '../../config/index.ts';
+import { configFiles, findTable, readsTypeScript, tableName } from '../../config/index.ts';
 import { ChangeoverError } from '../../errors/index.ts';
 import { systemRuntime } from '../../runtime/index.ts';
 import type { TableDescription } from '../../store/index.ts';
@@ -14,6 +14,7 @@ import {
 } from '../config-draft.ts';
 import type { CommandResult } from '../result.ts';
 import type { CommandContext } from '../session.ts';
+import { count } from '../words.ts';
 
 export const addInit: AddCommand = (program, perform) => {
   program
@@ -63,14 +64,17 @@ async function init(context: CommandContext, flags: InitFlags): Promise<CommandR
     ? parentsFirst(flags.collection.map((text) => named(text, sourceTables, targetTables)))
     : pairTables(sourceTables, targetTables);
   if (collections.length === 0) throw nothingToMove(sourceTables, targetTables);
-  const used = new Set(collections.map(({ source }) => source));
+  const used = new Set(collections.flatMap(({ source, target }) => [source, target]));
+  const without = (tables: readonly TableDescription[]): readonly TableDescription[] =>
+    flags.collection ? [] : tables.filter((table) => !used.has(table));
   const typescript = await readsTypeScript(folder);
   const proposal: ConfigProposal = {
     name: answers.name,
     sourceUrl: withoutSecret(answers.source),
     targetUrl: withoutSecret(answers.target),
     collections,
-    unpaired: flags.collection ? [] : sourceTables.filter((table) => !used.has(table)),
+    unpaired: without(sourceTables),
+    unfilled: without(targetTables),
     sourceTables,
     targetTables,
     typescript,
@@ -96,7 +100,8 @@ function initResult(file: string, text: string, proposal: ConfigProposal): Comma
     },
     next: ['changeover check', 'changeover start'],
     text: [
-      `Wrote ${file}: ${proposal.collections.map(({ name }) => name).join(', ')}.`,
+      `Wrote ${file} with ${count(proposal.collections.length, 'collection')}: ${proposal.collections.map(({ name }) => name).join(', ')}.`,
+      ...notMoved(proposal),
       ...(secrets
         ? ['Passwords are not written down: set SOURCE_URL and TARGET_URL in the environment.']
         : []),
@@ -104,10 +109,19 @@ function initResult(file: string, text: string, proposal: ConfigProposal): Comma
         ? []
         : ['This Node reads no TypeScript and tsx is not installed, so it is plain JavaScript.']),
       todos > 0
-        ? `Fill in the ${todos} fields marked todo, then: changeover check`
-        : 'All columns have the same names; next: changeover check',
+        ? `Fill in the ${count(todos, 'field')} marked todo, then: changeover check`
+        : 'All columns have their partners. Look it over, then: changeover check',
     ],
   };
+}
+
+/** A table that is forgotten is found out too late, in the target. */
+function notMoved({ unpaired }: ConfigProposal): readonly string[] {
+  if (unpaired.length === 0) return [];
+  const names = unpaired.map(tableName).join(', ');
+  return [
+    `Not moved: ${names}. To pair tables of different names, repeat it with --force --collection name=source_table:target_table, for every collection.`,
+  ];
 }
 
 interface Answers {
@@ -139,13 +153,13 @@ async function ask({ io, globals }: CommandContext, flags: InitFlags): Promise<A
   return {
     source: await answer(
       flags.source ?? io.env['SOURCE_URL'],
-      '--source',
+      '--source, or SOURCE_URL in the environment',
       'Address of the store to leave, postgres://…',
       '',
     ),
     target: await answer(
       flags.target ?? io.env['TARGET_URL'],
-      '--target',
+      '--target, or TARGET_URL in the environment',
       'Address of the store to go to, postgres://…',
       '',
     ),
