@@ -18,6 +18,7 @@ import { type PipelineEnd, runPipeline } from './chunk-pipeline.ts';
 import { createChunkReader } from './chunk-reader.ts';
 import { createChunkSizer } from './chunk-size.ts';
 import { openDeadRows } from './dead-rows.ts';
+import { createGrowthMeter } from './growth.ts';
 import { createPermits } from './permits.ts';
 import { createRateMeter, progressOf, type RateMeter } from './progress.ts';
 import { createThrottle, type Throttle } from './throttle.ts';
@@ -86,7 +87,8 @@ async function runOnce(run: Run): Promise<RunEnd> {
     return { end: stopReason(scope) ?? 'aborted', checkpoint: blankCheckpoint(scope) };
   const { checkpoint, resumed } = opened;
   if (checkpoint.finishedAtMs !== null) return { end: 'finished', checkpoint };
-  const writer = createCheckpointWriter(scope.context, checkpoint);
+  const growth = createGrowthMeter(scope, checkpoint.frozenLast, checkpoint.estimatedRows);
+  const writer = createCheckpointWriter(scope.context, checkpoint, growth);
   const ledger = createChunkLedger({
     doneUntil: checkpoint.doneUntil === null ? null : decodeKey(checkpoint.doneUntil),
     nextChunk: checkpoint.nextChunk,
@@ -99,7 +101,7 @@ async function runOnce(run: Run): Promise<RunEnd> {
   const meter = createRateMeter(scope.context.runtime.clock);
   const begunAt = scope.context.runtime.clock.monotonic();
   const report = (finished: boolean): void =>
-    announce(run, totalsOf(checkpoint, ledger), meter, begunAt, finished);
+    announce(run, totalsOf(checkpoint, ledger, growth), meter, begunAt, finished);
 
   let end: PipelineEnd = 'finished';
   if (checkpoint.frozenLast !== null) {
@@ -127,17 +129,20 @@ async function runOnce(run: Run): Promise<RunEnd> {
       },
       onDone(rows) {
         meter.add(rows);
+        growth.look();
         writer.save(ledger.prefix());
         report(false);
       },
-    }).catch(async (error: unknown) => {
-      await writer.flush(ledger.prefix(), null).catch(() => undefined);
-      throw error;
-    });
+    })
+      .finally(() => growth.close())
+      .catch(async (error: unknown) => {
+        await writer.flush(ledger.prefix(), null).catch(() => undefined);
+        throw error;
+      });
   }
   const ended = await finish(run, ledger, writer, end);
   if (ended === 'finished') report(true);
-  return { end: ended, checkpoint: totalsOf(checkpoint, ledger) };
+  return { end: ended, checkpoint: totalsOf(checkpoint, ledger, growth) };
 }
 
 /** The last checkpoint. The loser of a take-over writes none: it would only push back the winner's. */
@@ -246,18 +251,11 @@ function announce(
   finished: boolean,
 ): void {
   const { events, runtime } = run.scope.context;
-  const progress = progressOf(totals, meter.perSecond(), finished);
-  const { rowsRead, rowsInserted, rowsDead, estimatedRows } = progress;
-  events.emit({
-    type: 'backfill',
-    collection: totals.collection,
-    rowsRead,
-    rowsInserted,
-    rowsDead,
-    estimatedRows,
-    ms: runtime.clock.monotonic() - begunAt,
-    finished,
-  });
+  const { growth = null } = totals;
+  const progress = progressOf(totals, { rowsPerSecond: meter.perSecond(), growth }, finished);
+  const { estimatedRatio: _shown, ...figures } = progress;
+  const ms = runtime.clock.monotonic() - begunAt;
+  events.emit({ type: 'backfill', collection: totals.collection, ...figures, ms });
   run.options.onProgress?.(progress);
 }
 

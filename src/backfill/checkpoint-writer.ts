@@ -1,6 +1,8 @@
 import type { BackfillCheckpoint, MigrationContext } from '../control/index.ts';
 import { encodeKey } from '../record/index.ts';
+import { measured } from './checkpoint.ts';
 import type { DonePrefix } from './chunk-ledger.ts';
+import type { GrowthMeter } from './growth.ts';
 
 /**
  * Saves how far the contiguous prefix has come: one save at a time, the newest wins. A control store that cannot be
@@ -16,6 +18,7 @@ export interface CheckpointWriter {
 export function createCheckpointWriter(
   context: MigrationContext,
   base: BackfillCheckpoint,
+  meter: GrowthMeter,
 ): CheckpointWriter {
   let wanted: DonePrefix | null = null;
   let running: Promise<void> | null = null;
@@ -23,6 +26,7 @@ export function createCheckpointWriter(
   const write = (prefix: DonePrefix, finishedAtMs: number | null): Promise<void> =>
     context.control.saveCheckpoint(context.migration.name, {
       ...base,
+      ...measured(meter),
       doneUntil: prefix.doneUntil === null ? null : encodeKey(prefix.doneUntil),
       nextChunk: prefix.nextChunk,
       rowsRead: prefix.read,

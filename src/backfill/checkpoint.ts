@@ -2,6 +2,7 @@ import type { BackfillCheckpoint } from '../control/index.ts';
 import { encodeKey } from '../record/index.ts';
 import type { BackfillScope } from './backfill-scope.ts';
 import type { ChunkLedger } from './chunk-ledger.ts';
+import type { GrowthMeter } from './growth.ts';
 
 /** The checkpoint of this generation, or a new one with the largest key of now. */
 export async function openCheckpoint(
@@ -39,8 +40,25 @@ export function blankCheckpoint(scope: BackfillScope): BackfillCheckpoint {
   };
 }
 
-/** The checkpoint with the totals of the run, done chunks beyond the prefix included. */
-export function totalsOf(checkpoint: BackfillCheckpoint, ledger: ChunkLedger): BackfillCheckpoint {
+/** The checkpoint with the totals of the run, done chunks beyond the prefix included, and with what was measured. */
+export function totalsOf(
+  checkpoint: BackfillCheckpoint,
+  ledger: ChunkLedger,
+  meter: GrowthMeter,
+): BackfillCheckpoint {
   const { read, inserted, dead } = ledger.totals();
-  return { ...checkpoint, rowsRead: read, rowsInserted: inserted, rowsDead: dead };
+  return {
+    ...checkpoint,
+    ...measured(meter),
+    rowsRead: read,
+    rowsInserted: inserted,
+    rowsDead: dead,
+  };
+}
+
+/** The part of a checkpoint that is measured, not counted. */
+export function measured(
+  meter: GrowthMeter,
+): Pick<BackfillCheckpoint, 'estimatedRows'> & Required<Pick<BackfillCheckpoint, 'growth'>> {
+  return { estimatedRows: meter.estimatedRows(), growth: meter.growth() };
 }

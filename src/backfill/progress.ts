@@ -1,4 +1,4 @@
-import type { BackfillCheckpoint } from '../control/index.ts';
+import type { BackfillCheckpoint, BackfillGrowth } from '../control/index.ts';
 import type { Clock } from '../runtime/index.ts';
 
 /** How far a backfill is, for people. Every figure that is a guess says so by its name. */
@@ -11,18 +11,33 @@ export interface BackfillProgress {
   /** 0 … 1; below 1 until it is finished; null: no estimate to compare with. */
   readonly estimatedRatio: number | null;
   readonly rowsPerSecond: number | null;
-  /** null: unknown. 0 when finished. */
+  /** New work a second while it copies: rows into its range, changes that come to wait. null: not known. */
+  readonly growthPerSecond: number | null;
+  /**
+   * Copied less new work, a second: how fast what the follower does not have becomes less. 0 or below: not converging, at this rate it
+   * never ends. null: not known.
+   */
+  readonly convergencePerSecond: number | null;
+  /** Until rows and waiting changes are with the follower, at that rate. null: unknown, or not converging. 0 when finished. */
   readonly estimatedRemainingMs: number | null;
   readonly finished: boolean;
 }
 
 /** Nothing that is not finished is shown as finished. */
 const RATIO_MAX_UNFINISHED = 0.999;
+/** A growth that was measured longer ago says nothing about now. */
+const GROWTH_STALE_MS = 60_000;
 
-/** Progress from counts; `rowsPerSecond` null: not known. */
+/** What is known of the speed; null: not known. */
+export interface BackfillPace {
+  readonly rowsPerSecond: number | null;
+  readonly growth: Pick<BackfillGrowth, 'perSecond' | 'waiting'> | null;
+}
+
+/** Progress from counts and pace. */
 export function progressOf(
   counts: Pick<BackfillCheckpoint, 'rowsRead' | 'rowsInserted' | 'rowsDead' | 'estimatedRows'>,
-  rowsPerSecond: number | null,
+  { rowsPerSecond, growth }: BackfillPace,
   finished: boolean,
 ): BackfillProgress {
   const { rowsRead, rowsInserted, rowsDead } = counts;
@@ -32,9 +47,11 @@ export function progressOf(
     : Math.max(counts.estimatedRows, rowsRead + (known || rowsRead > 0 ? 1 : 0));
   const ratio = known ? Math.min(RATIO_MAX_UNFINISHED, rowsRead / estimatedRows) : null;
   const overrun = known && rowsRead >= counts.estimatedRows;
+  const convergence =
+    rowsPerSecond === null || growth === null ? null : rowsPerSecond - growth.perSecond;
   const remainingMs =
-    known && !overrun && rowsPerSecond !== null && rowsPerSecond > 0
-      ? Math.round(((estimatedRows - rowsRead) / rowsPerSecond) * 1000)
+    known && !overrun && growth !== null && convergence !== null && convergence > 0
+      ? Math.round(((estimatedRows - rowsRead + growth.waiting) / convergence) * 1000)
       : null;
   return {
     rowsRead,
@@ -43,19 +60,24 @@ export function progressOf(
     estimatedRows,
     estimatedRatio: finished ? 1 : ratio,
     rowsPerSecond,
+    growthPerSecond: growth?.perSecond ?? null,
+    convergencePerSecond: finished ? null : convergence,
     estimatedRemainingMs: finished ? 0 : remainingMs,
     finished,
   };
 }
 
-/** Progress as another process sees it: the rate is the average since the start, pauses included. */
+/** Progress as another process sees it: the rate is the average since the start, pauses included; the growth what the copying one measured last. */
 export function progressOfCheckpoint(
   checkpoint: BackfillCheckpoint,
   nowMs: number,
 ): BackfillProgress {
+  const { growth = null } = checkpoint;
   const elapsedMs = (checkpoint.finishedAtMs ?? nowMs) - checkpoint.startedAtMs;
-  const rate = elapsedMs > 0 ? (checkpoint.rowsRead / elapsedMs) * 1000 : null;
-  return progressOf(checkpoint, rate, checkpoint.finishedAtMs !== null);
+  const rowsPerSecond = elapsedMs > 0 ? (checkpoint.rowsRead / elapsedMs) * 1000 : null;
+  const fresh = growth !== null && nowMs - growth.measuredAtMs < GROWTH_STALE_MS;
+  const pace = { rowsPerSecond, growth: fresh ? growth : null };
+  return progressOf(checkpoint, pace, checkpoint.finishedAtMs !== null);
 }
 
 /** Rows per second over the last seconds. */

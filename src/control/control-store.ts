@@ -34,8 +34,19 @@ export interface BackfillCheckpoint {
   readonly rowsInserted: number;
   readonly rowsDead: number;
   readonly estimatedRows: number;
+  /** How much more work came while it was being done; absent or null: not measured yet. */
+  readonly growth?: BackfillGrowth | null;
   readonly startedAtMs: number;
   readonly finishedAtMs: number | null;
+}
+
+/** What a backfill works against, as it was measured over some seconds. */
+export interface BackfillGrowth {
+  /** Rows that came into its range and changes that came to wait, less those that went, a second. Below 0: the queue drains. */
+  readonly perSecond: number;
+  /** Changes of the whole migration that wait for the follower. */
+  readonly waiting: number;
+  readonly measuredAtMs: number;
 }
 
 /**

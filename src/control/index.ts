@@ -10,6 +10,7 @@ export { applyEvent, type EventEntry } from './apply-event.ts';
 export type {
   AuditEntry,
   BackfillCheckpoint,
+  BackfillGrowth,
   ControlConnector,
   ControlStore,
   NewAuditEntry,

@@ -73,6 +73,14 @@ export type ChangeoverEvent =
       readonly rowsInserted: number;
       readonly rowsDead: number;
       readonly estimatedRows: number;
+      /** Over the last seconds; null: not known. */
+      readonly rowsPerSecond: number | null;
+      /** New work a second while it copies; null: not known. */
+      readonly growthPerSecond: number | null;
+      /** Copied less new work; 0 or below: not converging. null: not known. */
+      readonly convergencePerSecond: number | null;
+      /** At that rate; null: unknown, or not converging. */
+      readonly estimatedRemainingMs: number | null;
       readonly ms: number;
       readonly finished: boolean;
     }

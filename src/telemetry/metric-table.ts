@@ -116,6 +116,10 @@ export const metricTable = {
     'Rows of the source as its planner estimates them.',
     'collection',
   ),
+  changeover_backfill_convergence_rows_per_second: gauge(
+    'Rows copied less new work, a second; 0 or below: the backfill never ends at this rate. NaN: not known.',
+    'collection',
+  ),
   changeover_backfill_finished: gauge('1 when the backfill has finished.', 'collection'),
   changeover_backfill_throttled: gauge('1 while the backfill is slowed down or held.'),
   changeover_backfill_throttles_total: counter('Times that the backfill was slowed down or held.'),

@@ -204,6 +204,8 @@ class MetricBook {
     set('changeover_backfill_inserted_rows', event.rowsInserted);
     set('changeover_backfill_dead_rows', event.rowsDead);
     set('changeover_backfill_estimated_rows', event.estimatedRows);
+    const { convergencePerSecond } = event;
+    set('changeover_backfill_convergence_rows_per_second', convergencePerSecond ?? Number.NaN);
     set('changeover_backfill_finished', Number(event.finished));
   }
 

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type BackfillOptions, runBackfill } from '../../src/backfill/index.ts';
 import { applierDefaults, drainUntilEmpty } from '../../src/capture/index.ts';
 import type { MigrationContext } from '../../src/control/index.ts';
@@ -57,6 +57,31 @@ describe('a backfill', () => {
     const checkpoint = await fixture.context.control.checkpoint('fixture', 'items');
     expect(checkpoint).toMatchObject({ rowsRead: 1_234, doneUntil: '["001234"]' });
     expect(checkpoint?.finishedAtMs).not.toBeNull();
+  });
+
+  test('says whether it converges: not while more changes come to wait than rows are copied', async () => {
+    const fixture = await fixtureWith(1_500);
+    const { queue } = fixture.context.stores.source;
+    const seen = () => fixture.events.filter((event) => event.type === 'backfill');
+    const known = (holds: (convergence: number) => boolean): boolean =>
+      seen().some((event) => holds(event.convergencePerSecond ?? Number.NaN));
+    const running = run(fixture, { ...small, rowsPerSecondMax: 300 });
+    await vi.waitUntil(() => known((rate) => rate > 0), { timeout: 4_000 });
+    const key = (index: number) => ({ collection: 'items', key: [`x${index}`] }) as const;
+    const waiting = { kind: 'change', graceMs: 0 } as const;
+    await queue.enqueue(
+      Array.from({ length: 5_000 }, (_, index) => ({ ...key(index), ...waiting })),
+    );
+    await vi.waitUntil(() => known((rate) => rate < 0), { timeout: 4_000 });
+    expect(await running).toMatchObject({ outcome: 'finished' });
+    for (const { convergencePerSecond, estimatedRemainingMs, finished } of seen().slice(0, -1)) {
+      expect(finished).toBe(false);
+      const converges = convergencePerSecond !== null && convergencePerSecond > 0;
+      expect(estimatedRemainingMs !== null).toBe(converges);
+    }
+    expect(seen().at(-1)).toMatchObject({ finished: true, estimatedRemainingMs: 0 });
+    const saved = await fixture.context.control.checkpoint('fixture', 'items');
+    expect(saved?.growth?.waiting).toBe(5_000);
   });
 
   test('an empty source is finished at once, and a finished one is not copied again', async () => {

@@ -1,4 +1,4 @@
-import { progressOfCheckpoint } from '../../backfill/index.ts';
+import { type BackfillProgress, progressOfCheckpoint } from '../../backfill/index.ts';
 import type { Status } from '../../controller/index.ts';
 import { errorCatalogue } from '../../errors/index.ts';
 import type { GateVerdict } from '../../gates/index.ts';
@@ -27,7 +27,12 @@ function status(context: CommandContext): Promise<CommandResult> {
       // Part of the picture is missing when a store did not answer.
       verdict: foreign ? 'refused' : down ? 'partial' : 'done',
       stateVersion: seen.state.version,
-      data: { ...seen, mayAdvance: mayAdvance(seen), control: session.migration.control.display },
+      data: {
+        ...seen,
+        progress: progressOfAll(seen),
+        mayAdvance: mayAdvance(seen),
+        control: session.migration.control.display,
+      },
       next: nextCommands(seen),
       text: statusText(seen, session, painter(context.io)),
     };
@@ -136,16 +141,14 @@ function where(seen: Status, { migration }: Session): readonly string[] {
   }
   if (fleet.length === 0) lines.push('fleet: no instance is registered');
   for (const checkpoint of backfill) {
-    const { rowsRead, estimatedRows, finishedAtMs, rowsDead } = checkpoint;
-    const { estimatedRatio, estimatedRemainingMs } = progressOfCheckpoint(
-      checkpoint,
-      seen.observedAtMs,
-    );
+    const { rowsRead, finishedAtMs, rowsDead } = checkpoint;
+    const progress = progressOfCheckpoint(checkpoint, seen.observedAtMs);
+    const { estimatedRatio } = progress;
     const percent = estimatedRatio === null ? '' : ` (about ${Math.floor(estimatedRatio * 100)} %)`;
-    const left =
-      estimatedRemainingMs === null ? '' : `, about ${duration(estimatedRemainingMs)} to go`;
     const of =
-      finishedAtMs === null ? `of about ${grouped(estimatedRows)}${percent}${left}` : 'finished';
+      finishedAtMs === null
+        ? `of about ${grouped(progress.estimatedRows)}${percent}${forecast(progress)}`
+        : 'finished';
     lines.push(
       `backfill of ${checkpoint.collection}: ${grouped(rowsRead)} rows, ${of}${rowsDead > 0 ? `, ${rowsDead} dead` : ''}`,
     );
@@ -153,6 +156,25 @@ function where(seen: Status, { migration }: Session): readonly string[] {
   lines.push(`mismatches: ${mismatches.open} open, ${mismatches.suspect} to be rechecked`);
   lines.push(`control store: ${migration.control.display}`);
   return lines;
+}
+
+const progressOfAll = ({ backfill, observedAtMs }: Status) =>
+  backfill.map((checkpoint) => ({
+    collection: checkpoint.collection,
+    ...progressOfCheckpoint(checkpoint, observedAtMs),
+  }));
+
+/** Does it end, and when? Nothing is said about what is not known. */
+export function forecast({
+  convergencePerSecond,
+  estimatedRemainingMs,
+}: Pick<BackfillProgress, 'convergencePerSecond' | 'estimatedRemainingMs'>): string {
+  if (convergencePerSecond === null) return '';
+  const rate = grouped(Math.round(Math.abs(convergencePerSecond)));
+  if (convergencePerSecond <= 0) return `, not converging: what is left grows by ${rate} a second`;
+  const left =
+    estimatedRemainingMs === null ? '' : `, about ${duration(estimatedRemainingMs)} to go`;
+  return `, converging by ${rate} rows a second${left}`;
 }
 
 function sideRow(
