@@ -79,6 +79,9 @@ export interface ControlStore {
   /** Newest first. */
   history(migration: string, limit: number): Promise<readonly AuditEntry[]>;
   checkpoint(migration: string, collection: string): Promise<BackfillCheckpoint | null>;
+  /**
+   * Keeps what is there when `isNewerCheckpoint` says so: a worker that was paused must not take back what another one has finished.
+   */
   saveCheckpoint(migration: string, checkpoint: BackfillCheckpoint): Promise<void>;
   readonly fleet: Fleet;
   readonly evidence: EvidenceLedger;

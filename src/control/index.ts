@@ -7,6 +7,7 @@ export {
   waitForAcknowledgements,
 } from './acknowledgement.ts';
 export { applyEvent, type EventEntry } from './apply-event.ts';
+export { isNewerCheckpoint } from './checkpoint-order.ts';
 export type {
   AuditEntry,
   BackfillCheckpoint,

@@ -1,11 +1,12 @@
-import type {
-  AuditEntry,
-  BackfillCheckpoint,
-  ControlConnector,
-  ControlStore,
-  EvidenceCounts,
-  Instance,
-  Mismatch,
+import {
+  type AuditEntry,
+  type BackfillCheckpoint,
+  type ControlConnector,
+  type ControlStore,
+  type EvidenceCounts,
+  type Instance,
+  isNewerCheckpoint,
+  type Mismatch,
 } from '../../control/index.ts';
 import { ChangeoverError } from '../../errors/index.ts';
 import { initialState, type MigrationState } from '../../migration/index.ts';
@@ -155,7 +156,10 @@ function createControlStore(
       call('control/checkpoint', () => control.of(migration).checkpoints.get(collection) ?? null),
     saveCheckpoint: (migration, checkpoint) =>
       call('control/save-checkpoint', () => {
-        control.of(migration).checkpoints.set(checkpoint.collection, checkpoint);
+        const { checkpoints } = control.of(migration);
+        const found = checkpoints.get(checkpoint.collection);
+        if (found === undefined || !isNewerCheckpoint(found, checkpoint))
+          checkpoints.set(checkpoint.collection, checkpoint);
       }),
     fleet: createMemoryFleet(control, clock, call),
     evidence: createMemoryEvidence(control, call),

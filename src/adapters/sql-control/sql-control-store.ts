@@ -1,4 +1,10 @@
-import type { AuditEntry, ControlStore, NewAuditEntry } from '../../control/index.ts';
+import {
+  type AuditEntry,
+  type BackfillCheckpoint,
+  type ControlStore,
+  isNewerCheckpoint,
+  type NewAuditEntry,
+} from '../../control/index.ts';
 import { ChangeoverError } from '../../errors/index.ts';
 import { initialState } from '../../migration/index.ts';
 import { ensureControlSchema } from './control-schema.ts';
@@ -55,6 +61,8 @@ export function createSqlControlStore(engine: SqlControlEngine): ControlStore {
 }
 
 type Ready = () => Promise<void>;
+
+const SAVE_TRIES_MAX = 20;
 
 function stateMethods(
   engine: SqlControlEngine,
@@ -166,6 +174,36 @@ function checkpointMethods(
   engine: SqlControlEngine,
   ready: Ready,
 ): Pick<ControlStore, 'checkpoint' | 'saveCheckpoint'> {
+  /** Compare-and-set on the stored text, the same in each dialect. False: somebody was faster. */
+  const trySave = (migration: string, checkpoint: BackfillCheckpoint): Promise<boolean> =>
+    engine.transaction('saving a checkpoint', async (db) => {
+      const { collection } = checkpoint;
+      const body = JSON.stringify(checkpoint);
+      const found = await db
+        .selectFrom('checkpoint')
+        .select('body')
+        .where('migration', '=', migration)
+        .where('collection', '=', collection)
+        .executeTakeFirst();
+      if (found === undefined) {
+        const { numInsertedOrUpdatedRows } = await db
+          .insertInto('checkpoint')
+          .values({ migration, collection, body })
+          .onConflict((conflict) => conflict.columns(['migration', 'collection']).doNothing())
+          .executeTakeFirst();
+        return numInsertedOrUpdatedRows === 1n;
+      }
+      if (isNewerCheckpoint(JSON.parse(found.body) as BackfillCheckpoint, checkpoint)) return true;
+      const { numUpdatedRows } = await db
+        .updateTable('checkpoint')
+        .set({ body })
+        .where('migration', '=', migration)
+        .where('collection', '=', collection)
+        .where('body', '=', found.body)
+        .executeTakeFirst();
+      return numUpdatedRows === 1n;
+    });
+
   return {
     async checkpoint(migration, collection) {
       await ready();
@@ -182,16 +220,13 @@ function checkpointMethods(
 
     async saveCheckpoint(migration, checkpoint) {
       await ready();
-      const body = JSON.stringify(checkpoint);
-      await engine.transaction('saving a checkpoint', (db) =>
-        db
-          .insertInto('checkpoint')
-          .values({ migration, collection: checkpoint.collection, body })
-          .onConflict((conflict) =>
-            conflict.columns(['migration', 'collection']).doUpdateSet({ body }),
-          )
-          .execute(),
-      );
+      for (let tries = 1; !(await trySave(migration, checkpoint)); tries++) {
+        if (tries >= SAVE_TRIES_MAX)
+          throw new ChangeoverError(
+            'CONTROL_UNAVAILABLE',
+            `The checkpoint of "${checkpoint.collection}" was changed by others ${tries} times while it was being saved.`,
+          );
+      }
     },
   };
 }

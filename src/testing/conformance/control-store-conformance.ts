@@ -439,4 +439,19 @@ function ledgerFacts(fact: Fact): void {
     assert.deepEqual(await first.checkpoint(migration, 'customers'), later);
     assert.equal(await first.checkpoint('another', 'customers'), null);
   });
+
+  fact(
+    'a latecomer takes back neither a finished checkpoint nor one of a later generation',
+    async ({ first, second }) => {
+      const finished = checkpoint({ generation: 2, nextChunk: 4, finishedAtMs: 5 });
+      await first.saveCheckpoint(migration, checkpoint({ generation: 2, nextChunk: 3 }));
+      await first.saveCheckpoint(migration, finished);
+      await second.saveCheckpoint(migration, checkpoint({ generation: 2, nextChunk: 3 }));
+      await second.saveCheckpoint(migration, checkpoint({ generation: 1, finishedAtMs: 9 }));
+      assert.deepEqual(await second.checkpoint(migration, 'customers'), finished);
+      const next = checkpoint({ generation: 3 });
+      await second.saveCheckpoint(migration, next);
+      assert.deepEqual(await first.checkpoint(migration, 'customers'), next);
+    },
+  );
 }
