@@ -1,3 +1,6 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import {
@@ -12,6 +15,7 @@ import { takeSnapshot } from '../../src/demo/store-snapshot.ts';
 import { sabotage } from '../../src/demo/story-sabotage.ts';
 import { judgeAuthority, versionedWrites } from './authority-epochs.ts';
 import type { ChaosWorld } from './chaos-world.ts';
+import { describeWrongReads } from './wrong-reads.ts';
 
 export interface ChaosResult {
   readonly ok: boolean;
@@ -64,6 +68,7 @@ export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
     ...both.map((fault) => ({ ...fault, store: 'both' })),
   ].map(({ kind, id, store, why }) => `${kind}: customer ${id} in ${store}: ${why}`);
   const ok = checks.every(([, number]) => number === 0);
+  const kept = ok || options.sabotage !== null ? [] : [`    ledgers: ${keepLedgers(world)}`];
   return {
     ok,
     lines: [
@@ -73,11 +78,29 @@ export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
         ([name, number, words]) =>
           `  ${number === 0 ? '✓' : '✗'} ${name.padEnd(16)} ${String(number).padStart(6)}   ${words}`,
       ),
-      ...[...faults, ...authority, ...report.violations, ...hung]
+      ...[
+        ...faults,
+        ...describeWrongReads(before, history),
+        ...authority,
+        ...report.violations,
+        ...hung,
+      ]
         .slice(0, shown)
         .map((text) => `    ${text}`),
+      ...kept,
     ],
   };
+}
+
+/** Out of the folder that goes with the servers. */
+function keepLedgers({ ledgers, options }: ChaosWorld): string {
+  const folder = mkdtempSync(join(tmpdir(), `chaos-${options.seed}-`));
+  for (const [index, lines] of ledgers().entries())
+    writeFileSync(
+      join(folder, `application-${index + 1}.ledger`),
+      lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
+    );
+  return folder;
 }
 
 function table(
