@@ -77,7 +77,12 @@ export interface Door {
   ): Promise<{ readonly inserted: number }>;
   /** Gives a chunk up without writing; idempotent. */
   abandonChunk(ticket: ChunkTicket): Promise<void>;
-  /** Deletes fences older than `before`; only when nothing older can come again. Number deleted. */
+  /**
+   * Deletes fences older than `before`. Number deleted; fences that are being raised meanwhile stay. Chunks in flight are given up first (their
+   * write is CHUNK_LOST): what they have read may be older than a tombstone that goes. Chunks that begin later read later.
+   * **The caller answers for everything else**: no process may hold a change older than `before` any more, for without its fence the door
+   * lets it in (docs/design/pruning-fences.md). STORE_CONFLICT while chunks keep beginning.
+   */
   pruneFences(before: Version): Promise<number>;
   /** Bytes passed through from a store of the same engine, where both declare `supportsCopyStream` and shapes are identical. */
   readonly copyChunk?: (

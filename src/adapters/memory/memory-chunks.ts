@@ -2,7 +2,7 @@ import { ChangeoverError } from '../../errors/index.ts';
 import { type Change, decodeKey, encodeKey, type Key, type Row } from '../../record/index.ts';
 import type { ChunkTicket, DoorContext, KeyRange, StoredRecord } from '../../store/index.ts';
 import { splitRecord } from './memory-aggregates.ts';
-import { type ChunkRow, chunkId, fenceId, rowLock } from './memory-layout.ts';
+import { type ChunkRow, chunkId, fenceId, rowLock, tableLock } from './memory-layout.ts';
 import {
   aggregateWriter,
   beginAtDoor,
@@ -27,6 +27,7 @@ export async function beginChunk(
   const id = chunkId(collection, chunk);
   const attempt = await database.transaction({ client, mark: null }, (transaction) =>
     transaction.statement('chunk/begin', async () => {
+      await transaction.lock(tableLock(layout.chunks.name), 'shared');
       await transaction.lock(rowLock(layout.chunks.name, id), 'exclusive');
       const next = (transaction.get(layout.chunks, id)?.attempt ?? 0) + 1;
       const row: ChunkRow = {
@@ -85,6 +86,30 @@ export async function abandonChunk(session: MemorySession, ticket: ChunkTicket):
       if (isMine(session, transaction, ticket)) setState(session, transaction, ticket, 'abandoned');
     }),
   );
+}
+
+/** Gives up every chunk in flight; those that are being written are waited for, and are done then. One transaction each: no circle with the door. */
+export async function abandonInFlight(session: MemorySession): Promise<void> {
+  const { database, layout, client } = session;
+  for (const [id] of database.committedRows(layout.chunks)) {
+    await database.transaction({ client, mark: null }, (transaction) =>
+      transaction.statement('door/abandon-chunk', async () => {
+        await transaction.lock(rowLock(layout.chunks.name, id), 'exclusive');
+        const row = transaction.get(layout.chunks, id);
+        if (row?.state === 'in flight')
+          transaction.set(layout.chunks, id, { ...row, state: 'abandoned' });
+      }),
+    );
+  }
+}
+
+/** Until the end of the transaction no chunk begins. False: one is in flight already. */
+export async function stopChunks(
+  { layout }: MemorySession,
+  transaction: MemoryTransaction,
+): Promise<boolean> {
+  await transaction.lock(tableLock(layout.chunks.name), 'exclusive');
+  return transaction.all(layout.chunks).every(([, { state }]) => state !== 'in flight');
 }
 
 const ticketId = (ticket: ChunkTicket): string => chunkId(ticket.collection, ticket.chunk);

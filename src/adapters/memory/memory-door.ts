@@ -2,7 +2,14 @@ import { ChangeoverError } from '../../errors/index.ts';
 import { type Change, compareVersions, encodeKey, type Version } from '../../record/index.ts';
 import type { Door, DoorContext, DoorVerdict, OpenChange } from '../../store/index.ts';
 import { splitRecord } from './memory-aggregates.ts';
-import { abandonChunk, beginChunk, waitForChunks, writeChunk } from './memory-chunks.ts';
+import {
+  abandonChunk,
+  abandonInFlight,
+  beginChunk,
+  stopChunks,
+  waitForChunks,
+  writeChunk,
+} from './memory-chunks.ts';
 import { type FenceRow, fenceId, rowLock } from './memory-layout.ts';
 import {
   aggregateWriter,
@@ -55,24 +62,49 @@ export function createMemoryDoor(session: MemorySession, batchMax: number): Door
       beginChunk(session, collection, chunk, range, owner),
     writeChunk: (ticket, records, context) => writeChunk(session, ticket, records, context),
     abandonChunk: (ticket) => abandonChunk(session, ticket),
-    async pruneFences(before) {
-      session.assertOpen();
-      return database.transaction({ client, mark: null }, (transaction) =>
-        transaction.statement('door/prune', async () => {
-          let pruned = 0;
-          for (const [id, fence] of transaction.all(layout.fences)) {
-            if (compareVersions(fence, before) >= 0) continue;
-            await transaction.lock(rowLock(layout.fences.name, id), 'exclusive');
-            const now = transaction.get(layout.fences, id);
-            if (!now || compareVersions(now, before) >= 0) continue;
-            transaction.set(layout.fences, id, undefined);
-            pruned += 1;
-          }
-          return pruned;
-        }),
-      );
-    },
+    pruneFences: (before) => pruneFences(session, before),
   };
+}
+
+/** So often a chunk may begin between the two steps. */
+const pruneAttemptsMax = 20;
+
+/**
+ * Chunks are given up first, in transactions of their own, as in PostgreSQL: the door locks fences and then chunk records, so whoever holds
+ * records may not wait for fences.
+ */
+async function pruneFences(session: MemorySession, before: Version): Promise<number> {
+  session.assertOpen();
+  const { database, client } = session;
+  for (let attempt = 1; attempt <= pruneAttemptsMax; attempt++) {
+    await abandonInFlight(session);
+    const pruned = await database.transaction({ client, mark: null }, (transaction) =>
+      transaction.statement('door/prune', async () =>
+        (await stopChunks(session, transaction))
+          ? deleteFences(session, transaction, before)
+          : null,
+      ),
+    );
+    if (pruned !== null) return pruned;
+  }
+  throw new ChangeoverError('STORE_CONFLICT', 'Chunks kept beginning while fences were pruned.');
+}
+
+function deleteFences(
+  { layout }: MemorySession,
+  transaction: MemoryTransaction,
+  before: Version,
+): number {
+  let pruned = 0;
+  for (const [id] of transaction.all(layout.fences)) {
+    // A fence that somebody has locked is about to be newer.
+    if (!transaction.tryLock(rowLock(layout.fences.name, id), 'exclusive')) continue;
+    const fence = transaction.get(layout.fences, id);
+    if (!fence || compareVersions(fence, before) >= 0) continue;
+    transaction.set(layout.fences, id, undefined);
+    pruned += 1;
+  }
+  return pruned;
 }
 
 async function applyChanges(

@@ -1,3 +1,4 @@
+import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import {
   type Change,
   compareVersions,
@@ -133,16 +134,75 @@ export async function readFences(
   );
 }
 
-/** Deletes fences older than `before`. */
+/** Fences per transaction: the chunk table is locked meanwhile. */
+const PRUNED_MAX = 10_000;
+const PRUNE_LOCK_MS = 1_000;
+const PRUNE_MS = 30_000;
+/** A chunk that begins between the two steps is one attempt; a backfill that runs begins several a second. */
+const PRUNE_ATTEMPTS_MAX = 20;
+
+/**
+ * Deletes fences older than `before`, in batches. Each batch under a lock of the chunk table that lets no chunk begin or be written, with none in
+ * flight: so whatever a chunk writes later was read after the fences went.
+ *
+ * In two steps, because the door locks fences and then chunk records: whoever held records and then wanted fences would wait in a circle with
+ * it. The table lock is none that the door waits for. Fences that somebody has locked are left: they are about to be newer.
+ */
 export async function pruneFences(
   session: PostgresSession,
   layout: PostgresLayout,
   before: Version,
 ): Promise<number> {
-  const { count } = await session.query(
-    `DELETE FROM ${layout.fence} WHERE (epoch, sequence) < ($1::int, $2::bigint)`,
-    [String(before.epoch), String(before.sequence)],
-    { what: 'pruning of fences' },
+  let pruned = 0;
+  for (let attempt = 1; ; attempt += 1) {
+    await abandonChunks(session, layout);
+    const batch = await pruneBatch(session, layout, before).catch((error: unknown) => {
+      if (!isChangeoverError(error, 'STORE_CONFLICT') || attempt >= PRUNE_ATTEMPTS_MAX) throw error;
+      return null;
+    });
+    if (batch === null) {
+      await session.runtime.clock.sleep(session.runtime.random.next() * 50);
+      continue;
+    }
+    pruned += batch;
+    if (batch < PRUNED_MAX) return pruned;
+    attempt = 0;
+  }
+}
+
+/** Waits for the chunks that are being written; their records are done then. */
+async function abandonChunks(session: PostgresSession, layout: PostgresLayout): Promise<void> {
+  await session.query(
+    `UPDATE ${layout.chunk} SET state = 'abandoned' WHERE state = 'in-flight'`,
+    [],
+    { what: 'abandoning of chunks in flight' },
   );
-  return count;
+}
+
+async function pruneBatch(
+  session: PostgresSession,
+  layout: PostgresLayout,
+  before: Version,
+): Promise<number> {
+  return session.transaction(
+    async (transaction) => {
+      const [, , found] = await transaction.run([
+        { text: `SELECT pg_catalog.set_config('lock_timeout', '${PRUNE_LOCK_MS}', true)` },
+        { text: `LOCK TABLE ${layout.chunk} IN SHARE ROW EXCLUSIVE MODE` },
+        { text: `SELECT EXISTS (SELECT 1 FROM ${layout.chunk} WHERE state = 'in-flight')` },
+      ]);
+      if (found?.rows[0]?.[0] !== 'f')
+        throw new ChangeoverError('STORE_CONFLICT', 'Chunks began while fences were to be pruned.');
+      const { count } = await transaction.query(
+        `WITH old AS MATERIALIZED (
+            SELECT collection, key FROM ${layout.fence} WHERE (epoch, sequence) < ($1::int, $2::bigint)
+            LIMIT ${PRUNED_MAX} FOR UPDATE SKIP LOCKED)
+          DELETE FROM ${layout.fence} f USING old
+          WHERE f.collection = old.collection AND f.key = old.key`,
+        [String(before.epoch), String(before.sequence)],
+      );
+      return count;
+    },
+    { timeoutMs: PRUNE_MS, what: 'pruning of fences' },
+  );
 }

@@ -16,6 +16,7 @@ import {
   write,
 } from './conformance-steps.ts';
 import type { ConformanceSubject, Fact } from './conformance-subject.ts';
+import { pruneFacts } from './prune-facts.ts';
 
 const k = ['k'];
 const items = (...ids: readonly string[]) => ids.map((id) => stored([id], item(id, 'copied')));
@@ -25,6 +26,7 @@ export function chunkFacts(fact: Fact, subject: ConformanceSubject): void {
   writeFacts(fact, subject);
   ownershipFacts(fact);
   raceFacts(fact);
+  pruneFacts(fact);
   copyFacts(fact, subject);
 }
 
