@@ -27,9 +27,13 @@ export function failureOf(error: unknown): CommandResult {
     stateVersion: null,
     data: { ...data, code, message, action: errorCatalogue[code].action },
     next: hints[code] ?? [],
-    text: [message],
+    text: code === 'GATE_FAILED' ? gateLines(message) : [message],
   };
 }
+
+/** One line for each gate that is not passed. */
+const gateLines = (message: string): readonly string[] =>
+  message.replace(/(not passed:|\);) (?=[\w-]+ (?:fail|unknown) \()/g, '$1\n  ').split('\n');
 
 function gateVerdict({ code, message }: OurError): Verdict | null {
   if (code !== 'GATE_FAILED') return null;

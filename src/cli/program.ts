@@ -94,7 +94,8 @@ function printResult(io: TerminalIo, result: CommandResult, json: boolean): void
   }
   const lines = result.text.map((line) => `${line}\n`).join('');
   if (result.kind !== 'error') {
-    io.stdout.write(lines);
+    const next = result.next.length > 0 ? `Next: ${result.next.join('; ')}\n` : '';
+    io.stdout.write(lines + painter(io)('faint', next));
     return;
   }
   io.stderr.write(painter({ ...io, stdout: io.stderr })('bad', lines));

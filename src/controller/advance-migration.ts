@@ -53,6 +53,12 @@ export async function planFor(
   };
 }
 
+/** For `off`, which is left by `start`, and for the last phase. */
+export function noAdvance(phase: Phase): ChangeoverError {
+  const hint = phase === 'off' ? 'start it' : 'it is the last phase';
+  return new ChangeoverError('TRANSITION_REFUSED', `There is no advance from ${phase}: ${hint}.`);
+}
+
 function refuseUnlessPossible(context: MigrationContext, state: MigrationState, to: Phase): void {
   const event =
     to === 'write-switch'
@@ -90,13 +96,7 @@ export async function advanceMigration(
     );
   }
   const to = options.to ?? phaseAhead(state.phase);
-  if (to === null) {
-    const hint = state.phase === 'off' ? 'start it' : 'it is the last phase';
-    throw new ChangeoverError(
-      'TRANSITION_REFUSED',
-      `There is no advance from ${state.phase}: ${hint}.`,
-    );
-  }
+  if (to === null) throw noAdvance(state.phase);
   const plan = await planFor(context, state, to, profile, controller.gates?.[to] ?? []);
   checkOverrides(plan, options.overrides ?? {});
   refuseUnlessOpen(plan, options.overrides ?? {});
@@ -164,9 +164,9 @@ function refuseUnlessOpen(plan: Plan, overrides: Readonly<Record<string, string>
   if (closed.length === 0) return;
   throw new ChangeoverError(
     'GATE_FAILED',
-    `${closed.length} of ${plan.gates.length} gates before ${plan.to} are not passed: ${closed
+    `${closed.length} of ${plan.gates.length} gates before ${plan.to} ${closed.length === 1 ? 'is' : 'are'} not passed: ${closed
       .map(({ gate, verdict, message }) => `${gate} ${verdict} (${message})`)
-      .join(' ')}`,
+      .join('; ')}.`,
     { data: { to: plan.to, gates: closed.map(({ gate }) => gate) } },
   );
 }

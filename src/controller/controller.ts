@@ -8,7 +8,7 @@ import { resumeCutover } from '../cutover/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
 import { defaultProfile, type Gate } from '../gates/index.ts';
 import type { MigrationState, Phase } from '../migration/index.ts';
-import { advanceMigration, phaseAhead, planFor } from './advance-migration.ts';
+import { advanceMigration, noAdvance, phaseAhead, planFor } from './advance-migration.ts';
 import type { Act, Controller, ControllerOptions, Plan } from './controller-types.ts';
 import { migrationStatus } from './migration-status.ts';
 import { abortMigration, decommissionMigration, rollbackMigration } from './rollback-migration.ts';
@@ -31,8 +31,7 @@ export function createController(
       await refuseForeignGuard(context, { deadlineMs: GUARD_MS });
       const state = await control.load(migration.name);
       const ahead = to ?? phaseAhead(state.phase);
-      if (ahead === null)
-        throw new ChangeoverError('TRANSITION_REFUSED', `There is no advance from ${state.phase}.`);
+      if (ahead === null) throw noAdvance(state.phase);
       return planFor(context, state, ahead, profile, further(ahead)) satisfies Promise<Plan>;
     },
     start: (start) => startMigration(context, start),
@@ -74,7 +73,7 @@ async function attestGone(context: MigrationContext, instance: string, act: Act)
   const { instances } = await control.fleet.list(migration.name);
   const known = instances.find(({ id }) => id === instance);
   if (known === undefined) {
-    const ids = instances.map(({ id }) => id).join(', ');
+    const ids = instances.map(({ id, label }) => (label ? `${id} (${label})` : id)).join(', ');
     throw new ChangeoverError(
       'CONFIG_INVALID',
       `No instance "${instance}" is registered (there are: ${ids || 'none'}).`,

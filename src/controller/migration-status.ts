@@ -130,7 +130,7 @@ function rollbackReadiness(
     return {
       ...never,
       message:
-        state.phase === 'off' ? 'Nothing to go back from.' : 'Retired: there is no way back.',
+        state.phase === 'off' ? 'There is nothing to undo.' : 'Retired: there is no way back.',
     };
   if (authorityOf(state.phase) === 'source') {
     const message =

@@ -46,7 +46,7 @@ export const errorCatalogue = {
   TRANSITION_REFUSED: entry(
     'reject',
     'The phase machine does not allow this step from here.',
-    'Follow the steps that the message lists.',
+    '`changeover status` shows what is possible from here.',
   ),
   GATE_FAILED: entry(
     'reject',

@@ -20,3 +20,9 @@ export const unknown = (message: string, evidence: GateAnswer['evidence'] = {}):
   message,
   evidence,
 });
+
+/** `1 change`, `2 changes`, `2 mismatches`. */
+export function counted(amount: number, noun: string): string {
+  if (amount === 1) return `1 ${noun}`;
+  return `${amount} ${noun}${noun.endsWith('ch') ? 'es' : 's'}`;
+}

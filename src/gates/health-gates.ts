@@ -1,5 +1,5 @@
 import { authorityOf } from '../migration/index.ts';
-import { fail, pass, unknown } from './answers.ts';
+import { counted, fail, pass, unknown } from './answers.ts';
 import { followingBegan } from './following-began.ts';
 import type { Gate } from './gate.ts';
 import { comparisonsNeeded, parityLowerBound, percentText, provesParity } from './parity-bound.ts';
@@ -15,7 +15,7 @@ export const noDeadLetters: Gate = {
     return dead === 0
       ? pass(`No dead letters in the queue of the ${side}.`, { dead })
       : fail(
-          `${dead} dead letters wait in the queue of the ${side}: dlq list, then redrive or discard.`,
+          `In the queue of the ${side}: ${counted(dead, 'dead letter')}. See dlq list, then dlq retry or dlq discard.`,
           { dead },
         );
   },
@@ -32,14 +32,17 @@ export const queueLag: Gate = {
   async evaluate({ context, state, profile }) {
     const side = authorityOf(state.phase);
     const { waiting, oldestMs } = await context.stores[side].queue.depth();
-    const seen = `${waiting} changes wait in the queue of the ${side}, the oldest for ${Math.round(oldestMs)} ms`;
-    const limits = `at most ${profile.queueWaitingMax} and ${profile.queueOldestMsMax} ms`;
+    const age = waiting === 0 ? '' : `, the oldest for ${seconds(oldestMs)}`;
+    const seen = `Waiting in the queue of the ${side}: ${counted(waiting, 'change')}${age}`;
+    const limits = `allowed: ${counted(profile.queueWaitingMax, 'change')}, for ${seconds(profile.queueOldestMsMax)}`;
     const close = waiting <= profile.queueWaitingMax && oldestMs <= profile.queueOldestMsMax;
     return close
       ? pass(`${seen}.`, { waiting, oldestMs })
       : fail(`${seen}; ${limits}.`, { waiting, oldestMs });
   },
 };
+
+const seconds = (ms: number): string => `${Number((ms / 1_000).toFixed(1))} s`;
 
 /** No confirmed mismatch is open, and none waits for its recheck. */
 export const noMismatches: Gate = {
@@ -52,9 +55,16 @@ export const noMismatches: Gate = {
       context.control.mismatches.count(name, 'open'),
       context.control.mismatches.count(name, 'suspect'),
     ]);
-    if (open > 0) return fail(`${open} mismatches are open: diff, repair.`, { open, suspects });
+    if (open > 0)
+      return fail(`Open: ${counted(open, 'mismatch')}. See mismatch list, diff, mismatch repair.`, {
+        open,
+        suspects,
+      });
     if (suspects > 0)
-      return unknown(`${suspects} keys in doubt wait for their recheck.`, { open, suspects });
+      return unknown(
+        `In doubt: ${counted(suspects, 'key')}. A worker or mismatch recheck looks again.`,
+        { open, suspects },
+      );
     return pass('No mismatch is open or in doubt.', { open, suspects });
   },
 };

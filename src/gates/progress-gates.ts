@@ -1,5 +1,5 @@
 import { type AuditEntry, describeInstances, laggards } from '../control/index.ts';
-import { fail, pass, unknown } from './answers.ts';
+import { counted, fail, pass, unknown } from './answers.ts';
 import { followingBegan, phaseEntered } from './following-began.ts';
 import type { Gate } from './gate.ts';
 
@@ -72,7 +72,7 @@ export const backfillComplete: Gate = {
     }
     return open.length === 0
       ? pass(
-          `Backfill is finished for ${context.migration.collections.size} collections.`,
+          `Backfill is finished for ${counted(context.migration.collections.size, 'collection')}.`,
           evidence,
         )
       : fail(`Backfill is not finished: ${open.join(', ')}.`, evidence);

@@ -1,4 +1,4 @@
-import { fail, pass } from './answers.ts';
+import { counted, fail, pass } from './answers.ts';
 import type { Gate } from './gate.ts';
 
 /** All reads are served by the target already: the write switch moves writes only. */
@@ -37,7 +37,7 @@ export const reverseReady: Gate = {
     if (objects.length === 0) return fail('The queue of the target is not installed.', evidence);
     if (depth.dead > 0)
       return fail(
-        `${depth.dead} dead letters wait in the queue of the target: redrive or discard them.`,
+        `In the queue of the target: ${counted(depth.dead, 'dead letter')}. See dlq list --side target, then dlq retry or dlq discard.`,
         evidence,
       );
     return pass('Queue and guard of the target are in place.', evidence);

@@ -99,6 +99,12 @@ describe('a whole migration on the command line', { timeout: 120_000 }, () => {
     expect((await cliJson(folder, 'status')).json.data).toMatchObject({
       mayAdvance: { to: 'dual-write', answer: 'yes' },
     });
+    expect((await cli(folder, 'status')).stdout).toMatch(
+      /to dual-write: yes, with changeover start\n[\s\S]*\nNext: changeover check; changeover start\n$/,
+    );
+    const early = await cli(folder, 'verify');
+    expect([early.code, early.stderr]).toEqual([4, expect.stringContaining('nothing to verify')]);
+    expect((await cli(folder, 'plan')).stderr).toMatch(/start it/);
     const { code, json } = await cliJson(folder, 'start', '--reason', 'it is time');
     expect([code, json.stateVersion]).toEqual([0, 2]);
     expect((await cli(folder, 'start')).code).toBe(4);

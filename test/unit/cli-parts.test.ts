@@ -38,6 +38,18 @@ test.each([
   expect(failureOf(error).verdict).toBe(verdict);
 });
 
+test('each gate that is not passed has a line of its own', () => {
+  const gates = 'dead-letters fail (2 wait.); parity unknown (no data; none at all)';
+  const { text } = failureOf(
+    new ChangeoverError('GATE_FAILED', `2 gates are not passed: ${gates}.`),
+  );
+  expect(text).toEqual([
+    'GATE_FAILED: 2 gates are not passed:',
+    '  dead-letters fail (2 wait.);',
+    expect.stringMatching(/^ {2}parity unknown \(no data; none at all\)\. Read the evidence/),
+  ]);
+});
+
 test('the JSON object has the same keys whatever the command, and no lossy numbers', () => {
   const result = {
     kind: 'x',

@@ -123,6 +123,6 @@ function checkText(findings: readonly MergedFinding[], { io }: CommandContext): 
     findings.filter((one) => one.verdict === verdict).length;
   return [
     ...lines,
-    `${count('pass')} passed, ${count('warn')} warnings, ${count('fail')} failed, ${count('unknown')} unknown.`,
+    `${count('pass')} passed, ${count('warn')} ${count('warn') === 1 ? 'warning' : 'warnings'}, ${count('fail')} failed, ${count('unknown')} unknown.`,
   ];
 }

@@ -77,23 +77,33 @@ function dlqList(context: CommandContext, flags: DlqFlags): Promise<CommandResul
       next:
         depth.dead === 0
           ? []
-          : ['changeover dlq retry --all', 'changeover dlq discard ID --reason TEXT'],
+          : [
+              'changeover dlq show ID',
+              'changeover dlq retry --all',
+              'changeover dlq discard ID --reason TEXT',
+            ],
       text: [
-        ...columns(letters.map(letterRow)),
-        `${count(depth.dead, 'dead letter')}, ${depth.waiting} waiting, in the queue of the ${side}.`,
+        ...columns(letters.length === 0 ? [] : [letterHead, ...letters.map(letterRow)]),
+        `In the queue of the ${side}: ${count(depth.dead, 'dead letter')}, ${count(depth.waiting, 'change')} waiting.`,
       ],
     };
   });
 }
 
+const letterHead = ['id', 'collection', 'key', 'attempts', 'died', 'reason'];
 const letterRow = (letter: DeadLetter): readonly string[] => [
   String(letter.id),
   letter.collection,
   letter.key.join(' '),
-  count(letter.attempts, 'attempt'),
+  String(letter.attempts),
   moment(letter.diedAtMs),
-  `${letter.reason}${letter.newerWriteExists ? ' (a newer write exists)' : ''}`,
+  `${letter.newerWriteExists ? '(a newer write exists) ' : ''}${shortened(letter.reason)}`,
 ];
+
+/** The whole reason stands in `dlq show`. */
+const reasonMax = 100;
+const shortened = (text: string): string =>
+  text.length > reasonMax ? `${text.slice(0, reasonMax - 1)}…` : text;
 
 /** `dlq show ID`. */
 function dlqShow(context: CommandContext, id: string, flags: DlqFlags): Promise<CommandResult> {

@@ -1,7 +1,8 @@
+import type { AuditEntry } from '../../control/index.ts';
 import { type AddCommand, flagsOf, whole } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
-import { columns, moment } from '../words.ts';
+import { columns, count, moment } from '../words.ts';
 
 export const addHistory: AddCommand = (program, perform) => {
   program
@@ -25,7 +26,7 @@ function history(
       moment(atMs),
       stateVersion === null ? '–' : `v${stateVersion}`,
       action,
-      typeof detail['phase'] === 'string' ? detail['phase'] : '',
+      whatOf(detail),
       actor,
       reason,
     ]);
@@ -35,7 +36,26 @@ function history(
       stateVersion: lines.find(({ stateVersion }) => stateVersion !== null)?.stateVersion ?? null,
       data: { lines },
       next: [],
-      text: rows.length === 0 ? ['Nothing has happened yet.'] : columns(rows),
+      text: rows.length === 0 ? ['Nothing has happened yet.'] : columns([head, ...rows]),
     };
   });
+}
+
+const head = ['when (UTC)', 'state', 'action', 'what', 'who', 'why'];
+
+/** The part of an entry's detail that a reader looks for; everything stands in `--json`. */
+function whatOf(detail: AuditEntry['detail']): string {
+  const { from, phase, basisPoints, step, outcome, collection, collections, open, amount } = detail;
+  const words: string[] = [];
+  if (typeof phase === 'string') {
+    words.push(typeof from === 'string' && from !== phase ? `${from} → ${phase}` : phase);
+  }
+  if (typeof basisPoints === 'number') words.push(`dial ${basisPoints / 100} %`);
+  if (typeof step === 'string') words.push(`${step}${outcome ? ` ${String(outcome)}` : ''}`);
+  if (Array.isArray(collections)) words.push(collections.join(', '));
+  if (typeof collection === 'string') words.push(collection);
+  if (typeof open === 'number') words.push(`${open} open`);
+  if (typeof amount === 'number') words.push(count(amount, 'dead letter'));
+  if (typeof detail['label'] === 'string') words.push(detail['label']);
+  return words.join(', ');
 }

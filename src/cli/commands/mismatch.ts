@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import type { Mismatch, MismatchStatus } from '../../control/index.ts';
 import { authorityOf, collectionOf } from '../../migration/index.ts';
+import { decodeKey } from '../../record/index.ts';
 import { type RepairReport, recheckSuspects, repair } from '../../verify/index.ts';
 import { type AddCommand, flagsOf, whole } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
@@ -71,17 +72,24 @@ function mismatchList(context: CommandContext, flags: MismatchListFlags): Promis
       verdict: open === 0 ? 'yes' : 'no',
       stateVersion: null,
       data: { open, suspect, mismatches },
-      next: open === 0 ? [] : ['changeover mismatch repair COLLECTION'],
-      text: [...columns(found.map(mismatchRow)), `${open} open, ${suspect} to be rechecked.`],
+      next:
+        open === 0
+          ? []
+          : ['changeover diff COLLECTION KEY', 'changeover mismatch repair COLLECTION'],
+      text: [
+        ...columns(found.length === 0 ? [] : [mismatchHead, ...found.map(mismatchRow)]),
+        `${count(open, 'mismatch', 'mismatches')} open, ${count(suspect, 'key')} to be rechecked.`,
+      ],
     };
   });
 }
 
+const mismatchHead = ['status', 'kind', 'collection', 'key', 'last seen', 'fields'];
 const mismatchRow = (one: Mismatch): readonly string[] => [
   one.status,
   one.kind,
   one.collection,
-  one.key,
+  decodeKey(one.key).join(' '),
   moment(one.lastSeenMs),
   one.differences.map(({ field }) => field).join(', ') || one.note,
 ];
@@ -178,7 +186,11 @@ function repairResult(report: RepairReport, stateVersion: number): CommandResult
       ...report,
       keys: keys.map((one) => ({ ...one, fields: one.fields.map(({ field }) => field) })),
     },
-    next: proposed ? [`changeover mismatch repair ${collection} --apply`] : [],
+    next: proposed
+      ? [`changeover mismatch repair ${collection} --apply`]
+      : counts.repaired > 0
+        ? [`changeover verify ${collection}`]
+        : [],
     text: [
       ...columns(
         keys.map((one) => [
@@ -189,6 +201,9 @@ function repairResult(report: RepairReport, stateVersion: number): CommandResult
         ]),
       ),
       `${collection}: ${summary.join(', ') || 'nothing to repair'}${reason ? `; ended early: ${reason}` : ''} (${mode}, ${duration(durationMs)}).`,
+      ...(counts['extra-kept'] > 0
+        ? ['extra-kept: only the follower has these; --delete-extras deletes them.']
+        : []),
       ...(proposed ? ['Nothing was written: --apply does it.'] : []),
     ],
   };

@@ -98,7 +98,7 @@ function rolledBack({ state, ms, cutover, pending }: RollbackResult): CommandRes
     'rollback',
     state,
     [
-      `${state.migration} is back in ${state.phase}, dial 0 (state version ${state.version}), after ${duration(ms)}.`,
+      `${state.migration} is back in ${state.phase}${state.phase === 'read-switch' ? ', dial 0' : ''} (state version ${state.version}), after ${duration(ms)}.`,
       cutover
         ? `Writes go to the source again; they were held for ${duration(cutover.pauseMs)}.`
         : 'Every reachable instance follows within a second.',

@@ -182,7 +182,8 @@ function sideRow(
   { engine, role, guard, queue, error }: Status['sides'][Side],
   { definition }: Session['migration'],
 ): readonly string[] {
-  const name = [side, role, `${engine} ${definition[side].display}`];
+  const { display } = definition[side];
+  const name = [side, role, display.startsWith(engine) ? display : `${engine} ${display}`];
   if (error !== null) return [...name, `does not answer: ${error}`];
   const rules = guard ? `guard ${guard.role}/${guard.epoch}` : 'no guard';
   const waits = queue
@@ -198,20 +199,25 @@ function advanceLine({ foreign, next, state }: Status, paint: Paint): string {
     return `to ${next.to}: ${answer} (gates: ${next.profile})`;
   }
   if (state.cutover) return 'no: a change of authority is under way';
-  return state.phase === 'off' ? 'start it: changeover start' : 'no: this is the last phase';
+  return state.phase === 'off'
+    ? `to dual-write: ${paint('good', 'yes')}, with changeover start`
+    : 'no: this is the last phase';
 }
 
 function whyNot({ next }: Status, paint: Paint): readonly string[] {
   const closed = next?.gates.filter(({ verdict }) => verdict !== 'pass') ?? [];
+  const rows = columns(closed.map(({ gate, message }) => [gate, message]));
   return closed.map(
-    ({ verdict, gate, message }) =>
-      `${paint(tones[verdict], verdict.padEnd(8))}${gate}: ${message}`,
+    ({ verdict }, index) => `${paint(tones[verdict], verdict.padEnd(9))}${rows[index] ?? ''}`,
   );
 }
 
 function undoLine({ rollback }: Status): string {
   const { readsMs, writesMs, to, message } = rollback;
   if (to === null) return message;
-  const time = (ms: number | null): string => (ms === null ? 'not now' : `within ${duration(ms)}`);
+  const time = (ms: number | null): string => {
+    if (ms === null) return 'not now';
+    return ms === 0 ? 'at once' : `within ${duration(ms)}`;
+  };
   return `to ${to}: reads ${time(readsMs)}, writes ${time(writesMs)}. ${message}`;
 }

@@ -1,5 +1,6 @@
 import { createThrottle } from '../../backfill/index.ts';
-import { collectionOf } from '../../migration/index.ts';
+import { ChangeoverError } from '../../errors/index.ts';
+import { collectionOf, type MigrationState, routingTable } from '../../migration/index.ts';
 import { persistentTotal, type VerifyReport, verifyCollection } from '../../verify/index.ts';
 import { type AddCommand, flagsOf, fraction } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
@@ -38,6 +39,7 @@ function verify(
     const { migration } = session;
     const wanted = names.length > 0 ? names : [...migration.migration.collections.keys()];
     for (const name of wanted) collectionOf(migration.migration, name);
+    refuseWithoutFollower(await migration.control.load(migration.migration.name));
     const state = await followState(session);
     const { signal, stop } = interruption();
     const unsubscribe = migration.events.subscribe((event) => {
@@ -62,6 +64,15 @@ function verify(
       state.close();
     }
   });
+}
+
+/** In `off`, a rehearsal and the end nobody keeps the other store alike: every record would be a false alarm. */
+function refuseWithoutFollower({ phase }: MigrationState): void {
+  if (routingTable[phase].follow === 'apply') return;
+  throw new ChangeoverError(
+    'TRANSITION_REFUSED',
+    `There is nothing to verify in ${phase}: no store follows the other.`,
+  );
 }
 
 function verifyOne(
@@ -130,11 +141,16 @@ function reportText(report: VerifyReport): readonly string[] {
     report;
   const head = `${collection}: ${outcome}${reason ? ` (${reason})` : ''}, ${count(compared, 'record')} compared in ${duration(durationMs)}`;
   const { missing, extra, different } = persistent;
+  const found = persistentTotal(report) > 0;
   return [
-    `${head}: ${missing} missing, ${extra} extra, ${different} different`,
+    `${head}: ${found ? `${missing} missing, ${extra} extra, ${different} different` : 'no lasting difference'}`,
     ...(transient > 0
       ? [`  ${transient} differed while they were being written and agreed at a second look`]
       : []),
-    ...(unresolved > 0 ? [`  ${unresolved} could not be decided and stay suspects`] : []),
+    ...(unresolved > 0
+      ? [
+          `  ${count(unresolved, 'key')} could not be decided and stay in doubt: changeover mismatch recheck`,
+        ]
+      : []),
   ];
 }
