@@ -9,6 +9,7 @@ import {
 } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import type { AuthorityWrite, Written } from '../store/index.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { JournalSettler } from './journal-settler.ts';
 import type { RouterOptions } from './router-options.ts';
 
@@ -19,25 +20,52 @@ export class FailClosedWrites {
   readonly #context: MigrationContext;
   readonly #options: RouterOptions;
   readonly #settler: JournalSettler;
+  readonly #breaker: (side: Side) => CircuitBreaker;
   readonly #commit: Commit;
 
   constructor(
     context: MigrationContext,
     options: RouterOptions,
     settler: JournalSettler,
+    breaker: (side: Side) => CircuitBreaker,
     commit: Commit,
   ) {
     this.#context = context;
     this.#options = options;
     this.#settler = settler;
+    this.#breaker = breaker;
     this.#commit = commit;
   }
 
   /**
    * The follower commits inside the authority's open transaction. A committed intent stands first, so that whatever happens after the
    * follower's commit (crash, failed or unknown COMMIT of the authority) leaves an entry from which the worker re-reads and repairs.
+   *
+   * A follower that does not answer holds a connection of the authority for as long as it is waited for. So the breaker refuses such writes
+   * before they take one: writes of fail-open collections need them.
    */
   async write(
+    state: MigrationState,
+    authority: Side,
+    write: AuthorityWrite,
+    collection: Collection,
+  ): Promise<Written> {
+    const follower = otherSide[authority];
+    const breaker = this.#breaker(follower);
+    if (!breaker.allows())
+      throw new ChangeoverError(
+        'FOLLOWER_FAILED',
+        `The ${follower} is not answering: the write of fail-closed collection "${collection.name}" was not tried.`,
+      );
+    try {
+      return await this.#attempt(state, authority, write, collection);
+    } finally {
+      // Nothing was learnt unless the follower was asked; then it has been told already.
+      breaker.withdrawn();
+    }
+  }
+
+  async #attempt(
     state: MigrationState,
     authority: Side,
     write: AuthorityWrite,
@@ -84,6 +112,7 @@ export class FailClosedWrites {
     const started = clock.monotonic();
     const version = written.version;
     if (version === null) return;
+    const breaker = this.#breaker(follower);
     try {
       const value = toFollower(collection, follower, written.record);
       const change = {
@@ -99,7 +128,12 @@ export class FailClosedWrites {
         timeoutMs,
       });
       await withDeadline(clock, timeoutMs, 'The follower write', work);
+      breaker.succeeded();
     } catch (error) {
+      if (isChangeoverError(error, 'STORE_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'OUTCOME_UNKNOWN'))
+        breaker.failed();
+      else if (isChangeoverError(error, 'STORE_CONFLICT', 'STORE_REJECTED', 'DOOR_SHUT'))
+        breaker.succeeded();
       this.#context.events.emit({
         type: 'follower-write',
         collection: collection.name,

@@ -1,7 +1,13 @@
 import type { MigrationContext } from '../control/index.ts';
 import { dispositionOf, isChangeoverError, messageOf } from '../errors/index.ts';
 import { type Collection, type Shape, type Side, toFollower } from '../migration/index.ts';
-import { type DataRecord, differences, type Key, type Version } from '../record/index.ts';
+import {
+  type DataRecord,
+  differences,
+  encodeKey,
+  type Key,
+  type Version,
+} from '../record/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import type { DoorContext, OpenChange, Written } from '../store/index.ts';
 import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts';
@@ -16,6 +22,12 @@ export interface FollowerWrite {
   readonly written: Written;
 }
 
+/** What the follower's open transaction holds; key and value as the caller spelled them. */
+export interface SentChange {
+  readonly key: Key;
+  readonly value: DataRecord | null;
+}
+
 /**
  * Sends committed writes to the follower from the process that made them. Freshness only: whatever goes wrong here, the journal entry
  * stays and the worker applies the record as it is then. Nothing here throws into a caller of a fail-open collection.
@@ -27,12 +39,11 @@ export interface FollowerWriter {
   open(
     collection: Collection,
     follower: Side,
-    key: Key,
-    value: DataRecord | null,
+    sent: SentChange,
     epoch: number,
   ): Promise<OpenChange> | null;
   /** Parallel, after the authority has committed; detached. */
-  finish(write: FollowerWrite, sent: DataRecord | null, opening: Promise<OpenChange> | null): void;
+  finish(write: FollowerWrite, sent: SentChange | null, opening: Promise<OpenChange> | null): void;
   /** Parallel, when there is nothing to follow: the authority refused the write, or found nothing. Detached. */
   cancel(follower: Side, opening: Promise<OpenChange> | null): void;
   /** Rolls a throw-away apply back at the end (phase `shadow-write`); detached. */
@@ -134,7 +145,7 @@ export function createFollowerWriter(
 
   const finishOpen = async (
     write: FollowerWrite,
-    sent: DataRecord | null,
+    sent: SentChange,
     opening: Promise<OpenChange>,
   ): Promise<void> => {
     const { collection, follower, written } = write;
@@ -151,7 +162,9 @@ export function createFollowerWriter(
     }
     try {
       const stored = toFollower(collection, follower, written.record);
-      if (!sameValue(collection[follower], stored, sent)) {
+      // Fences go by the authority's spelling of a key: the one of '05' is not the one of '5', and lets an older change of '5' in.
+      const sameKey = encodeKey(written.key) === encodeKey(sent.key);
+      if (!sameKey || !sameValue(collection[follower], stored, sent.value)) {
         // The authority completed or changed the record (defaults, triggers, scale): what was sent is not what was committed.
         await abort(open);
         await applyNow(write, false);
@@ -189,15 +202,15 @@ export function createFollowerWriter(
       const waitMs = Math.max(0, budgetMs - Math.max(2, budgetMs / 10));
       await withDeadline(clock, waitMs, 'The inline follower write', work).catch(() => {});
     },
-    open(collection, follower, key, value, epoch) {
+    open(collection, follower, sent, epoch) {
       if (!admitted(follower)) return null;
-      const change = { collection: collection.name, key, value, origin: 'live' as const };
+      const change = { collection: collection.name, ...sent, origin: 'live' as const };
       const opening = context.stores[follower].door.open(change, doorContext(epoch));
       opening.catch(() => {});
       return opening;
     },
     finish(write, sent, opening) {
-      if (opening) void detach(finishOpen(write, sent, opening));
+      if (opening && sent) void detach(finishOpen(write, sent, opening));
       else
         queued(
           write,

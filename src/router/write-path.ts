@@ -13,7 +13,7 @@ import {
 import type { DataRecord, Key } from '../record/index.ts';
 import type { AuthorityWrite, OpenChange, Written } from '../store/index.ts';
 import { FailClosedWrites } from './fail-closed-writes.ts';
-import type { FollowerWriter } from './follower-writer.ts';
+import type { FollowerWriter, SentChange } from './follower-writer.ts';
 import type { JournalSettler } from './journal-settler.ts';
 import type { RouterOptions } from './router-options.ts';
 import type { StateView } from './state-view.ts';
@@ -50,8 +50,12 @@ export class WritePath {
     this.#options = options;
     this.#gate = new WriteGate(context, options, view);
     this.#follower = follower;
-    this.#failClosed = new FailClosedWrites(context, options, settler, (authority, write) =>
-      this.#commit(authority, write),
+    this.#failClosed = new FailClosedWrites(
+      context,
+      options,
+      settler,
+      (side) => follower.breaker(side),
+      (authority, write) => this.#commit(authority, write),
     );
   }
 
@@ -184,11 +188,13 @@ export class WritePath {
     const follower = otherSide[authority];
     const whole = write.action !== 'update' && write.revise === undefined;
     let opening: Promise<OpenChange> | null = null;
-    let sent: DataRecord | null = null;
+    let sent: SentChange | null = null;
     if (whole) {
       try {
-        sent = write.action === 'delete' ? null : toFollower(collection, follower, write.record);
-        opening = this.#follower.open(collection, follower, write.key, sent, state.epoch);
+        const deletes = write.action === 'delete';
+        const value = deletes ? null : toFollower(collection, follower, write.record);
+        sent = { key: write.key, value };
+        opening = this.#follower.open(collection, follower, sent, state.epoch);
       } catch {
         // A transform that throws is settled after the authority has decided, like any other follower failure.
         opening = null;

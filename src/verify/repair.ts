@@ -94,6 +94,8 @@ async function tooMany(scope: VerifyScope, keys: number, options: RepairOptions)
 /** A key that is to be changed on the follower. */
 interface Plan {
   readonly key: Key;
+  /** The key as the authority spells it: fences go by that. */
+  readonly spelled: Key;
   readonly version: Version;
   readonly difference: PairDifference;
   readonly action: 'put' | 'delete';
@@ -174,6 +176,7 @@ async function planBatch(
       else
         plans.push({
           key,
+          spelled: reread.key,
           version: reread.version,
           difference,
           action: difference.kind === 'extra' ? 'delete' : 'put',
@@ -197,9 +200,9 @@ async function applyPlans(
 ): Promise<ReadonlyMap<string, DoorVerdict>> {
   if (plans.length === 0) return new Map();
   const changes = plans.map(
-    ({ key, version, difference, action }): Change => ({
+    ({ spelled, version, difference, action }): Change => ({
       collection: scope.collection.name,
-      key,
+      key: spelled,
       version,
       value: action === 'delete' ? null : difference.expected,
       origin: 'repair',

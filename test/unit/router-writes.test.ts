@@ -342,6 +342,32 @@ describe('a fail-closed write', () => {
     free();
   });
 
+  test('is refused without a transaction while the follower is known not to answer', async () => {
+    rig = await openRig({
+      collection: closed,
+      router: { followerTimeoutMs: 50, breaker: { failures: 2, openMs: 200 } },
+    });
+    await rig.enter({ phase: 'dual-write' });
+    const customers = rig.router.collection('customers');
+    const free = rig.obstruct('target', 'door');
+    const failed = { code: 'FOLLOWER_FAILED' };
+    for (let turn = 0; turn < 2; turn++)
+      await expect(customers.put(ada)).rejects.toMatchObject(failed);
+    await rig.router.settle(500);
+    const before = await waiting();
+    const ms = await elapsed(() => expect(customers.put(ada)).rejects.toMatchObject(failed));
+    expect(ms).toBeLessThan(25);
+    expect(await waiting()).toBe(before);
+    free();
+    await until(() =>
+      customers.put(ada).then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect(await rig.stored('target', '1')).not.toBeNull();
+  });
+
   test('keeps its intent when the authority’s COMMIT is unknown after the follower has it', async () => {
     rig = await openRig({ collection: closed });
     await rig.enter({ phase: 'dual-write' });
