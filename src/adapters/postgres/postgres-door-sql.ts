@@ -6,10 +6,17 @@ import type {
   CatalogTable,
 } from './postgres-catalog.ts';
 import type { ChildRows, RowGroup } from './postgres-door-rows.ts';
-import { keyColumns, keyElements, keyEquals, keyUnnest } from './postgres-key-sql.ts';
+import {
+  keyColumns,
+  keyElements,
+  keyEquals,
+  keySpelling,
+  keyText,
+  keyUnnest,
+} from './postgres-key-sql.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import type { Statement } from './postgres-session.ts';
-import { textArray } from './postgres-text.ts';
+import { quoteLiteral, textArray } from './postgres-text.ts';
 
 /** Parameters for `keyUnnest`. */
 export function keyValues(keys: readonly Key[], parts: number): readonly string[] {
@@ -74,30 +81,53 @@ export function deleteRecords(
 /**
  * Inserts or updates rows, in the order of the table's key: chunks insert in that order too, so the two never wait for each other
  * in a circle. Key columns are not set: an UPDATE of them would lock out foreign-key checks.
+ *
+ * @param condition on the present row `t` and the `excluded` one; where it is false the present row stays
  */
-export function upsertRows(table: CatalogTable, group: RowGroup): Statement {
-  const { columns, rows } = group;
-  const element = (column: CatalogColumn): string =>
-    `u.c${columns.indexOf(column) + 1}::${column.castType}`;
-  const isKey = (column: CatalogColumn): boolean =>
-    table.key.some(({ name }) => name === column.name);
-  const sets = columns
-    .filter((column) => !isKey(column) && column.identity !== 'always')
+export function upsertRows(table: CatalogTable, group: RowGroup, condition = ''): Statement {
+  const sets = group.columns
+    .filter((column) => !isKey(table, column) && column.identity !== 'always')
     .map(({ quoted }) => `${quoted} = excluded.${quoted}`);
-  const keyInGroup = columns.filter(isKey);
-  const order = table.key
-    .map(({ name }) => keyInGroup.find((column) => column.name === name))
-    .filter((column) => column !== undefined)
-    .map((column) => `${element(column)}${column.collatable ? ' COLLATE "C"' : ''}`);
-  const arrays = columns.map((_, index) => `$${index + 1}::text[]`);
+  const where = condition === '' ? '' : ` WHERE ${condition}`;
+  return insertRows(
+    table,
+    group,
+    sets.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${sets.join(', ')}${where}`,
+  );
+}
+
+const isKey = (table: CatalogTable, column: CatalogColumn): boolean =>
+  table.key.some(({ name }) => name === column.name);
+
+function insertRows(table: CatalogTable, { columns, rows }: RowGroup, action: string): Statement {
+  const element = elementOf(columns);
+  const order = keyIn(table, columns).map((column) => inOrder(column, element(column)));
   return {
-    text: `INSERT INTO ${table.quoted} (${columnList(columns)})${overriding(columns)}
+    text: `INSERT INTO ${table.quoted} AS t (${columnList(columns)})${overriding(columns)}
       SELECT ${columns.map(element).join(', ')}
-      FROM unnest(${arrays.join(', ')}) AS u(${columns.map((_, index) => `c${index + 1}`).join(', ')})
+      FROM ${unnestRows(columns)}
       ${order.length > 0 ? `ORDER BY ${order.join(', ')}` : ''}
-      ON CONFLICT (${columnList(table.key)}) ${sets.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${sets.join(', ')}`}`,
+      ON CONFLICT (${columnList(table.key)}) ${action}`,
     values: columns.map((_, index) => textArray(rows.map((row) => row[index] ?? null))),
   };
+}
+
+const elementOf =
+  (columns: readonly CatalogColumn[]) =>
+  (column: CatalogColumn): string =>
+    `u.c${columns.indexOf(column) + 1}::${column.castType}`;
+
+const unnestRows = (columns: readonly CatalogColumn[]): string =>
+  `unnest(${columns.map((_, index) => `$${index + 1}::text[]`).join(', ')}) AS u(${columns.map((_, index) => `c${index + 1}`).join(', ')})`;
+
+const inOrder = (column: CatalogColumn, expression: string): string =>
+  `${expression}${column.collatable ? ' COLLATE "C"' : ''}`;
+
+/** The key columns that a group carries, in key order. */
+function keyIn(table: CatalogTable, columns: readonly CatalogColumn[]): readonly CatalogColumn[] {
+  return table.key
+    .map(({ name }) => columns.find((column) => column.name === name))
+    .filter((column) => column !== undefined);
 }
 
 /** Deletes the child rows of these roots that are not among the rows to be written. */
@@ -111,6 +141,60 @@ export function deleteSurplus(root: CatalogTable, { child, roots, groups }: Chil
         AND NOT EXISTS (SELECT 1 FROM ${keyUnnest(keptParts, parts + 1, 's')}
           WHERE ${keyEquals(child.key, 't', keyElements(child.key, 's'))})`,
     values: [...keyValues(roots, parts), ...keyValues(kept, keptParts)],
+  };
+}
+
+/** `rows`: how many it touches when none of them belongs to another record by now; absent: that cannot be. */
+export interface DoorStatement extends Statement {
+  readonly rows?: number;
+}
+
+/**
+ * Writes child rows. Where the key of a child does not hold its parent's, a row can move from one record to another, and the two records have
+ * fences of their own: a change of the first that was read before the move must not take the row back. It is taken only from a record whose fence
+ * is not newer; whoever moved the row has changed both, so a newer change of the first record is on its way.
+ *
+ * That is seen only by a statement whose snapshot is younger than the other record's commit: so the rows are put in and locked before.
+ */
+export function upsertChildRows(
+  layout: PostgresLayout,
+  { collection, root }: CatalogCollection,
+  child: CatalogChild,
+  group: RowGroup,
+): readonly DoorStatement[] {
+  const fixed = child.parent.every((column) => isKey(child, column));
+  if (fixed || keyIn(child, group.columns).length < child.key.length)
+    return [upsertRows(child, group)];
+  const mine = child.parent.map(({ quoted }) => `t.${quoted} = excluded.${quoted}`).join(' AND ');
+  const fenceKey = (row: string): string =>
+    keyText(
+      keySpelling(
+        root.key,
+        child.parent.map(({ quoted }, index) => `${row}.${quoted}::${root.key[index]?.castType}`),
+      ),
+    );
+  const name = quoteLiteral(collection);
+  const taken = `EXISTS (SELECT 1 FROM ${layout.fence} theirs, ${layout.fence} ours
+    WHERE theirs.collection = ${name} AND theirs.key = ${fenceKey('t')}
+      AND ours.collection = ${name} AND ours.key = ${fenceKey('excluded')}
+      AND (theirs.epoch, theirs.sequence) > (ours.epoch, ours.sequence))`;
+  const upsert = upsertRows(child, group, `(${mine}) OR NOT ${taken}`);
+  return [
+    insertRows(child, group, 'DO NOTHING'),
+    lockRows(child, group),
+    { ...upsert, rows: group.rows.length },
+  ];
+}
+
+/** Locks the rows with the keys of a group, in key order. */
+function lockRows(table: CatalogTable, { columns, rows }: RowGroup): Statement {
+  const key = keyIn(table, columns);
+  const element = elementOf(key);
+  const at = key.map((column) => columns.indexOf(column));
+  return {
+    text: `SELECT 1 FROM ${unnestRows(key)} JOIN ${table.quoted} t ON ${keyEquals(key, 't', key.map(element))}
+      ORDER BY ${key.map((column) => inOrder(column, `t.${column.quoted}`)).join(', ')} FOR NO KEY UPDATE OF t`,
+    values: at.map((index) => textArray(rows.map((row) => row[index] ?? null))),
   };
 }
 

@@ -17,9 +17,11 @@ import {
 } from './postgres-door-entry.ts';
 import { type KeyedRecord, tableRows } from './postgres-door-rows.ts';
 import {
+  type DoorStatement,
   deleteRecords,
   deleteSurplus,
   lockCoveringChunks,
+  upsertChildRows,
   upsertRows,
 } from './postgres-door-sql.ts';
 import {
@@ -112,14 +114,14 @@ function rowStatements(
   layout: PostgresLayout,
   collection: CatalogCollection,
   changes: readonly Pick<Change, 'key' | 'value' | 'version'>[],
-): readonly Statement[] {
+): readonly DoorStatement[] {
   const gone: Key[] = [];
   const present: KeyedRecord[] = [];
   for (const { key, value, version } of changes) {
     if (value === null) gone.push(key);
     else present.push({ key, record: value, version });
   }
-  const statements: Statement[] = [];
+  const statements: DoorStatement[] = [];
   if (gone.length > 0)
     statements.push(
       lockCoveringChunks(layout, collection, gone),
@@ -132,7 +134,8 @@ function rowStatements(
   for (const child of rows.children)
     if (child.roots.length > 0) statements.push(deleteSurplus(collection.root, child));
   for (const { child, groups } of rows.children)
-    for (const group of groups) statements.push(upsertRows(child, group));
+    for (const group of groups)
+      statements.push(...upsertChildRows(layout, collection, child, group));
   return statements;
 }
 
@@ -148,11 +151,21 @@ async function open(
   );
   try {
     const nothing: Version = { epoch: 0, sequence: 0n };
-    const results = await transaction.run([
+    const statements: readonly DoorStatement[] = [
       ...enterDoor(layout, context.epoch),
       ...lockFence(layout, collection, key),
       ...rowStatements(layout, found, [{ key, value, version: nothing }]),
-    ]);
+    ];
+    const results = await transaction.run(statements);
+    const moving = statements.some(
+      ({ rows }, index) => rows !== undefined && rows !== results[index]?.count,
+    );
+    if (moving) {
+      throw new ChangeoverError(
+        'STORE_CONFLICT',
+        `A child row of "${collection}" moves between records: which change is the newer one is known only with its version.`,
+      );
+    }
     const fence = versionIn(results[3]);
     if (fence === null) {
       throw new ChangeoverError(

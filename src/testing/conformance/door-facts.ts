@@ -196,6 +196,19 @@ function aggregateFacts(fact: Fact): void {
     },
   );
 
+  fact('a child that has moved is not taken back by an older change', async ({ target }) => {
+    const [a, b] = [
+      ['t', 'a'],
+      ['t', 'b'],
+    ];
+    await send(target, 'orders', a, version(1), order(a, [], ['x:gift']));
+    await send(target, 'orders', b, version(12), order(b, [], ['x:gift']));
+    await send(target, 'orders', a, version(10), order(a, [], ['x:gift']));
+    await send(target, 'orders', a, version(11), order(a, []));
+    assert.deepEqual(await look(target, 'orders', a), order(a, []));
+    assert.deepEqual(await look(target, 'orders', b), order(b, [], ['x:gift']));
+  });
+
   fact('columns and children that a change does not carry stay', async ({ target }) => {
     const key = ['t', '1'];
     await send(target, 'items', k, version(1), { id: 'k', name: 'one', note: 'kept' });
