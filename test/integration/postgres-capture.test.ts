@@ -105,6 +105,31 @@ test('own writes with a journal row are not captured again, those without are', 
   expect(await captured()).toEqual([key('b')]);
 });
 
+test('what foreign keys delete in the transaction of an own write is captured', async () => {
+  await databases.query(
+    0,
+    `CREATE TABLE staff (id int PRIMARY KEY, boss int REFERENCES staff ON DELETE CASCADE);
+     CREATE TABLE desks (id int PRIMARY KEY, owner int REFERENCES staff ON DELETE CASCADE);
+     INSERT INTO staff VALUES (1, NULL), (2, 1); INSERT INTO desks VALUES (7, 2)`,
+  );
+  const offices = await stores.open({
+    staff: { table: 'staff', key: ['id'] },
+    desks: { table: 'desks', key: ['id'] },
+  });
+  await offices.setup.installCapture('staff');
+  await offices.setup.installCapture('desks');
+  const { journalId } = await offices.records.write(
+    aWrite('staff', ['01'], {}, { action: 'delete' }),
+  );
+  const entries = await databases.query<{ id: string; entry: string }>(
+    0,
+    `SELECT id, collection || key AS entry FROM changeover_shop_source.queue ORDER BY entry`,
+  );
+  // The named record once, by its own journal row.
+  expect(entries.map(({ entry }) => entry)).toEqual(['desks["7"]', 'staff["1"]', 'staff["2"]']);
+  expect(entries[1]?.id).toBe(String(journalId));
+});
+
 test('a write to a child waits for the writer of its root, and its number is drawn after that', async () => {
   await databases.query(0, `INSERT INTO orders VALUES ('a', '${at}', 1)`);
   await databases.query(0, `INSERT INTO lines VALUES (1, 'a', '${at}', 'x')`);

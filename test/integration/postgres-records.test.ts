@@ -353,6 +353,30 @@ describe('keys', () => {
     expect(await store.queue.claim(1, 'w', 1_000)).toMatchObject([{ key: [id] }]);
   });
 
+  test('keys of several spellings and deletes that cascade are warned of, children of a record are not', async () => {
+    await databases.query(
+      0,
+      `CREATE TABLE loose (id numeric PRIMARY KEY, up numeric REFERENCES loose ON DELETE SET NULL);
+       CREATE TABLE parts (id int PRIMARY KEY, loose_id numeric REFERENCES loose ON DELETE CASCADE);
+       CREATE TABLE exact (id numeric(8,2) PRIMARY KEY)`,
+    );
+    const children = { parts: { table: 'parts', key: ['id'], parent: ['loose_id'] } };
+    const store = await stores.open({
+      loose: { table: 'loose', key: ['id'], children },
+      parts: { table: 'parts', key: ['id'] },
+      exact: { table: 'exact', key: ['id'] },
+    });
+    const findings = await store.setup.inspect('authority');
+    const ids = ['postgres/key-spelling', 'postgres/cascade'];
+    expect(
+      findings.filter(({ id }) => ids.includes(id)).map(({ id, message }) => [id, message]),
+    ).toEqual([
+      ['postgres/key-spelling', expect.stringContaining('"loose"')],
+      ['postgres/cascade', expect.stringContaining('SET NULL')],
+      ['postgres/cascade', expect.stringContaining('"parts"')],
+    ]);
+  });
+
   test('a table without a key, a missing table and a missing column are said plainly', async () => {
     await databases.query(
       0,

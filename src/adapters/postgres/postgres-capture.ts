@@ -2,7 +2,7 @@ import type { CatalogChild, CatalogCollection, CatalogTable } from './postgres-c
 import { EXACT_SETTINGS } from './postgres-connections.ts';
 import { FENCED_SQLSTATE } from './postgres-errors.ts';
 import { keyEquals, keyLockId, keySpelling, keyText } from './postgres-key-sql.ts';
-import type { PostgresLayout } from './postgres-schema.ts';
+import { OWN_RECORD, ownRecordPrefix, type PostgresLayout } from './postgres-schema.ts';
 import { quoteIdentifier, quoteLiteral } from './postgres-text.ts';
 
 /** Name of the outbox triggers; the same on every table, so that they are found again. */
@@ -92,28 +92,35 @@ function functionSettings(collection: CatalogCollection): string {
 }
 
 /**
- * Writes that bring their own journal row (`app:`) and changes from the door (`door:`) are not captured again, but
- * only those of this very store: what another migration writes here is news.
+ * Changes from the door (`door:`) are not captured, nor is the one record that an own write (`app:`) has journalled by itself: what foreign keys
+ * and other triggers change in the same transaction is news. Both only of this very store: what another migration writes here is news, too.
+ * `own_record` is null in all other sessions.
  */
-function ownWrites(layout: PostgresLayout): string {
-  return `current_setting('changeover.owner', true) = ${quoteLiteral(layout.schema)}
-    AND current_setting('changeover.mark', true) ~ '^(app|door):'`;
-}
+const declareOwn = (layout: PostgresLayout): string => `
+  own_mark text := CASE WHEN current_setting('changeover.owner', true) = ${quoteLiteral(layout.schema)} THEN current_setting('changeover.mark', true) END;
+  own_record text := CASE WHEN own_mark LIKE 'app:%' THEN current_setting('${OWN_RECORD}', true) END;`;
+
+const FROM_DOOR = `own_mark LIKE 'door:%'`;
 
 const insertKeys = (layout: PostgresLayout, collection: string): string =>
   `INSERT INTO ${layout.queue} (collection, key) SELECT ${quoteLiteral(collection)}, `;
+
+/** Condition that the record with this encoded key is not the journalled one. */
+const isNews = (collection: string, key: string): string =>
+  `own_record IS DISTINCT FROM ${quoteLiteral(ownRecordPrefix(collection))} || ${key}`;
 
 /** AFTER ROW: the row is locked by its writer, so the number is drawn in the order of commits. */
 function rootBody(layout: PostgresLayout, collection: CatalogCollection): string {
   const { root } = collection;
   const into = insertKeys(layout, collection.collection);
   const text = (row: string): string => keyText(root.key.map(({ quoted }) => `${row}.${quoted}`));
+  const news = (key: string): string => isNews(collection.collection, key);
   return `
-DECLARE
+DECLARE${declareOwn(layout)}
   old_key text;
   new_key text;
 BEGIN
-  IF ${ownWrites(layout)} THEN
+  IF ${FROM_DOOR} THEN
     RETURN NULL;
   END IF;
   IF TG_OP = 'TRUNCATE' THEN
@@ -125,9 +132,11 @@ BEGIN
   END IF;
   IF TG_OP <> 'DELETE' THEN
     new_key := ${text('NEW')};
-    ${into} new_key;
+    IF ${news('new_key')} THEN
+      ${into} new_key;
+    END IF;
   END IF;
-  IF old_key IS NOT NULL AND old_key IS DISTINCT FROM new_key THEN
+  IF old_key IS NOT NULL AND old_key IS DISTINCT FROM new_key AND ${news('old_key')} THEN
     ${into} old_key;
   END IF;
   RETURN NULL;
@@ -151,15 +160,20 @@ function childBody(
     child.parent.map(({ quoted }) => `${row}.${quoted} IS NOT NULL`).join(' AND ');
   const emit = (row: string): string => `
     IF ${present(row)} THEN
-      PERFORM 1 FROM ${root.quoted} t WHERE ${keyEquals(root.key, 't', parents(row))} FOR NO KEY UPDATE;
-      ${into} ${keyText(keySpelling(root.key, parents(row)))};
+      root_key := ${keyText(keySpelling(root.key, parents(row)))};
+      IF ${isNews(collection.collection, 'root_key')} THEN
+        PERFORM 1 FROM ${root.quoted} t WHERE ${keyEquals(root.key, 't', parents(row))} FOR NO KEY UPDATE;
+        ${into} root_key;
+      END IF;
     END IF;`;
   const moved = child.parent
     .map(({ quoted }) => `OLD.${quoted} IS DISTINCT FROM NEW.${quoted}`)
     .join(' OR ');
   return `
+DECLARE${declareOwn(layout)}
+  root_key text;
 BEGIN
-  IF ${ownWrites(layout)} THEN
+  IF ${FROM_DOOR} THEN
     RETURN NULL;
   END IF;
   IF TG_OP = 'TRUNCATE' THEN

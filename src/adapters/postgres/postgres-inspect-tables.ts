@@ -1,5 +1,5 @@
 import type { Finding } from '../../store/index.ts';
-import type { CatalogCollection, CatalogTable } from './postgres-catalog.ts';
+import type { CatalogCollection, CatalogColumn, CatalogTable } from './postgres-catalog.ts';
 import { finding, pass } from './postgres-finding.ts';
 import { quoteIdentifier } from './postgres-text.ts';
 import type { WriteParts } from './postgres-write.ts';
@@ -174,6 +174,16 @@ function keyFindings(facts: TablePrivileges, table: CatalogTable): readonly Find
       );
     }
   }
+  for (const column of table.key.filter(hasManySpellings)) {
+    found.push(
+      finding(
+        'key-spelling',
+        'warn',
+        `Key column ${column.quoted} of ${table.quoted} is ${column.type}, which has several texts for one value (1.0 and 1.00): a record that is deleted and inserted again under another of them may be lost on the other side.`,
+        `Make sure that each value is written in one way only, or give the column another type (numeric: with a scale).`,
+      ),
+    );
+  }
   const text = table.key.filter(({ collatable }) => collatable);
   if (text.length > 0 && !facts.defaultCollationIsC) {
     const list = table.key
@@ -189,6 +199,12 @@ function keyFindings(facts: TablePrivileges, table: CatalogTable): readonly Find
     );
   }
   return found;
+}
+
+/** Types whose equality is coarser than their text. Fences go by the text. */
+function hasManySpellings({ castType, type }: CatalogColumn): boolean {
+  if (castType === 'numeric') return !type.includes('(');
+  return ['double precision', 'real', 'interval', 'jsonb'].includes(castType);
 }
 
 /** Columns that every inserted row needs and that the shape does not carry. */
@@ -217,7 +233,7 @@ function referenceFindings(
   collection: CatalogCollection,
   table: CatalogTable,
 ): readonly Finding[] {
-  if (role !== 'follower') return [];
+  if (role === 'authority') return cascadeFindings(collection, table);
   return table.foreignKeys
     .filter(({ references }) => references !== table.quoted)
     .filter(({ references }) => references !== collection.root.quoted)
@@ -229,6 +245,23 @@ function referenceFindings(
         key.deferrable
           ? 'Nothing; backfill the referred table first.'
           : `Backfill the referred table first, or: ALTER TABLE ${table.quoted} DROP CONSTRAINT ${quoteIdentifier(key.name)}, and add it again NOT VALID + VALIDATE before the switch.`,
+      ),
+    );
+}
+
+/** What a foreign key changes by itself is no write of the record that was named. Children go with their own root. */
+function cascadeFindings(collection: CatalogCollection, table: CatalogTable): readonly Finding[] {
+  const ownParent = (references: string): boolean =>
+    table !== collection.root && references === collection.root.quoted;
+  return table.foreignKeys
+    .filter(({ onDelete }) => onDelete !== 'no action' && onDelete !== 'restrict')
+    .filter(({ references }) => !ownParent(references))
+    .map((key) =>
+      finding(
+        'cascade',
+        'warn',
+        `A delete in ${key.references} changes rows of ${table.quoted} by itself (${quoteIdentifier(key.name)}, ON DELETE ${key.onDelete.toUpperCase()}): of these the router knows nothing, only a trigger does.`,
+        `Declare capture "outbox" for "${collection.collection}", or delete its records by their keys first.`,
       ),
     );
 }

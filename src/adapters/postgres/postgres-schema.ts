@@ -36,6 +36,12 @@ export interface PostgresLayout {
   keySeed(collection: string): bigint;
 }
 
+/** Setting that names the record which an own write journals by itself; the outbox triggers leave that one alone. */
+export const OWN_RECORD = 'changeover.record';
+
+/** What stands in `OWN_RECORD` before the encoded key; a key begins with `[`. */
+export const ownRecordPrefix = (collection: string): string => `${collection} `;
+
 /** `changeover_<migration>_<side>`, shortened with a digest where PostgreSQL would cut it off. */
 export function schemaName(migration: string, side: Side): string {
   return fitted(`changeover_${migration}_${side}`);

@@ -3,12 +3,13 @@ import { decodeKey, type Key } from '../../record/index.ts';
 import type { AuthorityWrite, Written } from '../../store/index.ts';
 import type { CatalogCollection, PostgresCatalog } from './postgres-catalog.ts';
 import type { SqlResult, Statement } from './postgres-flight.ts';
-import { keyEquals, keyLockId, keyParameters, keySpelling } from './postgres-key-sql.ts';
+import { keyEquals, keyLockId, keyParameters, keySpelling, keyText } from './postgres-key-sql.ts';
 import { type PostgresPresence, presenceQuery } from './postgres-presence.ts';
 import { checkKeys, readRecords, readStatements } from './postgres-read.ts';
 import { keyOfRow } from './postgres-rows.ts';
-import type { PostgresLayout } from './postgres-schema.ts';
+import { OWN_RECORD, ownRecordPrefix, type PostgresLayout } from './postgres-schema.ts';
 import type { PostgresSession, PostgresTransaction } from './postgres-session.ts';
+import { quoteLiteral } from './postgres-text.ts';
 import { journalStatement, rowStatements, type WriteStatement } from './postgres-write-sql.ts';
 
 export interface WriteParts {
@@ -183,7 +184,7 @@ function consume(layout: PostgresLayout, intent: bigint): Statement {
   };
 }
 
-/** Locks the key, in a statement of its own: the snapshots of the statements behind it are taken after the lock was granted. */
+/** Locks the key and tells the outbox triggers whose change this is, in a statement of its own: the snapshots of the statements behind it are taken after the lock was granted. */
 function keyStatement(
   layout: PostgresLayout,
   collection: CatalogCollection,
@@ -192,9 +193,12 @@ function keyStatement(
 ): Statement {
   const parameters = keyParameters(collection.root.key, 1);
   const id = keyLockId(collection.root.key, parameters, layout.keySeed(collection.collection));
-  const locking = lock ? `, pg_catalog.pg_advisory_xact_lock(${id})` : '';
-  const spelling = keySpelling(collection.root.key, parameters).join(', ');
-  return { text: `SELECT ${spelling}${locking}`, values: key };
+  const spelling = keySpelling(collection.root.key, parameters);
+  const own = `${quoteLiteral(ownRecordPrefix(collection.collection))} || ${keyText(spelling)}`;
+  const locking = lock
+    ? `, pg_catalog.pg_advisory_xact_lock(${id}), pg_catalog.set_config('${OWN_RECORD}', ${own}, true)`
+    : '';
+  return { text: `SELECT ${spelling.join(', ')}${locking}`, values: key };
 }
 
 async function fly(
