@@ -89,6 +89,8 @@ class Round {
   #stale = 0;
   #failed = 0;
   #storeDown = false;
+  /** Changes in one door transaction; less once a batch was not done in time. */
+  #sizeMax: number;
 
   constructor(context: MigrationContext, state: MigrationState, options: ApplierOptions) {
     this.#context = context;
@@ -96,6 +98,7 @@ class Round {
     this.#options = options;
     this.#authority = authorityOf(state.phase);
     this.#follower = otherSide[this.#authority];
+    this.#sizeMax = context.stores[this.#follower].capabilities.batchMax;
   }
 
   get #queue(): MigrationContext['stores'][Side]['queue'] {
@@ -177,11 +180,18 @@ class Round {
   }
 
   async #applyAll(pending: readonly Pending[]): Promise<void> {
-    const max = this.#context.stores[this.#follower].capabilities.batchMax;
-    for (let at = 0; at < pending.length; at += max) await this.#apply(pending.slice(at, at + max));
+    let at = 0;
+    while (at < pending.length) {
+      const batch = pending.slice(at, at + this.#sizeMax);
+      at += batch.length;
+      await this.#apply(batch);
+    }
   }
 
-  /** A batch that is refused is halved until the refused change stands alone. */
+  /**
+   * A batch that is refused is halved until the refused change stands alone. One that is not done in time says nothing yet about the store: if a
+   * single change of it passes, the batch was too big, and the rest goes in smaller ones. The same batch again would never pass.
+   */
   async #apply(batch: readonly Pending[]): Promise<void> {
     if (this.#storeDown) {
       await this.#settleLater(batch, 'The follower does not answer.');
@@ -202,6 +212,12 @@ class Round {
         const half = Math.ceil(batch.length / 2);
         await this.#apply(batch.slice(0, half));
         await this.#apply(batch.slice(half));
+        return;
+      }
+      if (isChangeoverError(error, 'DEADLINE_EXCEEDED') && batch.length > 1) {
+        this.#sizeMax = Math.max(1, Math.floor(batch.length / 4));
+        await this.#apply(batch.slice(0, 1));
+        await this.#applyAll(batch.slice(1));
         return;
       }
       await this.#postpone(
