@@ -3,6 +3,7 @@ import { drainOnce } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import { resumeCutover } from '../cutover/index.ts';
 import { authorityOf, type MigrationState, routingTable } from '../migration/index.ts';
+import type { StateView } from '../router/index.ts';
 import { recheckSuspects } from '../verify/index.ts';
 import type { WorkerOptions } from './worker-options.ts';
 
@@ -19,10 +20,11 @@ export interface WorkerTask {
 /** Everything that a worker does. */
 export function workerTasks(
   context: MigrationContext,
+  view: Pick<StateView, 'enter'>,
   options: WorkerOptions,
 ): readonly WorkerTask[] {
   return [
-    drainTask(context, options),
+    drainTask(context, view, options),
     measureTask(context, options),
     backfillTask(context, options),
     recheckTask(context, options),
@@ -30,16 +32,28 @@ export function workerTasks(
   ];
 }
 
-function drainTask(context: MigrationContext, options: WorkerOptions): WorkerTask {
+/**
+ * A round holds records that it has read, so it runs under a pass: until it ends this worker acknowledges no newer state, and a new
+ * generation does not begin. Else a record of the earlier one could enter a target that was emptied meanwhile, and stay there.
+ */
+function drainTask(
+  context: MigrationContext,
+  view: Pick<StateView, 'enter'>,
+  options: WorkerOptions,
+): WorkerTask {
   return {
     name: 'drain',
     idleMs: options.pollMs,
     holdable: false,
-    async turn(current) {
-      const state = current();
-      if (routingTable[state.phase].follow !== 'apply') return 'idle';
-      const round = await drainOnce(context, state, options.applier);
-      return round.claimed > 0 && !round.storeDown ? 'busy' : 'idle';
+    async turn() {
+      const pass = view.enter();
+      try {
+        if (routingTable[pass.state.phase].follow !== 'apply') return 'idle';
+        const round = await drainOnce(context, pass.state, options.applier);
+        return round.claimed > 0 && !round.storeDown ? 'busy' : 'idle';
+      } finally {
+        pass.leave();
+      }
     },
   };
 }

@@ -39,7 +39,7 @@ export async function startWorker(
       task.holdable && view.current().workHeld ? 'idle' : task.turn(() => view.current(), signal),
     );
   };
-  const loops = workerTasks(context, options).map(run);
+  const loops = workerTasks(context, view, options).map(run);
   const stop = async (): Promise<void> => {
     abort.abort(new Error('The worker is closing.'));
     await Promise.allSettled(loops);
@@ -48,8 +48,11 @@ export async function startWorker(
   let closing: Promise<void> | null = null;
   return {
     state: () => view.current(),
-    drain: (deadlineMs, signal) =>
-      drainUntilEmpty(context, view.current(), options.applier, deadlineMs, signal),
+    async drain(deadlineMs, signal) {
+      const pass = view.enter();
+      const drained = drainUntilEmpty(context, pass.state, options.applier, deadlineMs, signal);
+      return drained.finally(() => pass.leave());
+    },
     close() {
       closing ??= stop();
       return closing;
