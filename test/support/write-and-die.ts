@@ -44,6 +44,8 @@ const records: RecordStore = {
       ...(beforeCommit ? { beforeCommit } : {}),
     });
     dieAt('after-authority');
+    // Both run at once: whichever is faster, this write is not acknowledged before the follower's transaction is open.
+    if (moment === 'follower-open' && writes === fatal) await new Promise(() => {});
     return written;
   },
 };
