@@ -130,15 +130,12 @@ class FollowingView implements StateView {
   async waitBeyond(version: number, ms: number): Promise<void> {
     if (this.#quiescing) throw closedError();
     if (this.#present.state.version > version) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        cancel();
-        this.#waiters = this.#waiters.filter((other) => other !== done);
-        resolve();
-      };
-      const cancel = this.#context.runtime.clock.schedule(ms, done);
-      this.#waiters.push(done);
-    });
+    const news = new AbortController();
+    const done = (): void => news.abort();
+    this.#waiters.push(done);
+    // A sleep, because that keeps the process alive: a program with nothing else to do would end silently before its held write is made.
+    await this.#context.runtime.clock.sleep(ms, news.signal).catch(() => {});
+    this.#waiters = this.#waiters.filter((other) => other !== done);
     if (this.#quiescing) throw closedError();
   }
 
