@@ -237,7 +237,7 @@ const acknowledgementMeansSeen = (
 };
 
 /** Each has to be caught within `seedsMax` seeds; that is a test. */
-export const seedsMax = 150;
+export const seedsMax = 400;
 
 export const brokenVariants: readonly BrokenVariant[] = [
   {
@@ -289,6 +289,8 @@ export const brokenVariants: readonly BrokenVariant[] = [
         plan: [...toReads, step.wait(100), step.switchTo('target'), step.wait(1_000)],
         pauseMaxMs: 1_500,
         workers: 4,
+        keys: 2,
+        thinkMs: 3,
         rogue: false,
         network: calmNetwork,
       },
