@@ -2,6 +2,9 @@
 // A unit test fails when the files are out of date.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { createProgram } from '../src/cli/program.ts';
+import { exitCodeMeanings } from '../src/cli/verdict.ts';
 import { optionsReference } from '../src/config/index.ts';
 import { type ErrorEntry, errorCatalogue } from '../src/errors/index.ts';
 import { durationBoundsSeconds, type MetricEntry, metricTable } from '../src/telemetry/index.ts';
@@ -42,9 +45,75 @@ ${rows.join('\n')}
 `;
 }
 
+/** Options as commander shows them. */
+function optionRows(command: Command): readonly string[] {
+  return command.options.map(
+    ({ flags, description, defaultValue, argChoices }) =>
+      `| \`${cell(flags)}\` | ${cell(description)}${argChoices ? ` (${argChoices.join(', ')})` : ''}${defaultValue === undefined || typeof defaultValue === 'boolean' ? '' : ` (default ${String(defaultValue)})`} |`,
+  );
+}
+
+function optionTable(command: Command): string {
+  const rows = optionRows(command);
+  return rows.length === 0 ? '' : `\n| option | effect |\n| --- | --- |\n${rows.join('\n')}\n`;
+}
+
+function commandSection(command: Command, parents: string, level: string): string {
+  const name = `${parents} ${command.name()}`;
+  const usage = command.registeredArguments.map((argument) => {
+    const text = `${argument.name()}${argument.variadic ? '...' : ''}`;
+    return argument.required ? ` <${text}>` : ` [${text}]`;
+  });
+  let help = '';
+  command.configureOutput({
+    writeOut: (text) => {
+      help += text;
+    },
+  });
+  if (command.commands.length === 0) command.outputHelp();
+  const further = help.split(/^ {2}-h, --help.*\n/m)[1]?.trim() ?? '';
+  const first = command.description();
+  const inner = command.commands.map((one) => commandSection(one, name, `${level}#`));
+  const note = further === '' ? '' : `\n\`\`\`text\n${further}\n\`\`\`\n`;
+  return `${level} ${name}
+
+${first.charAt(0).toUpperCase()}${first.slice(1)}.
+
+\`\`\`sh
+${name}${usage.join('')}${command.commands.length > 0 ? ' <command>' : ''}
+\`\`\`
+${optionTable(command)}${note}${inner.length > 0 ? `\n${inner.join('\n')}` : ''}`;
+}
+
+export function cliReference(): string {
+  const silent = { write: () => true };
+  const io = { stdout: silent, stderr: silent, interactive: false, env: {}, cwd: '.' };
+  const program = createProgram(io, async () => {});
+  const codes = Object.entries(exitCodeMeanings).map(
+    ([code, { short, long }]) => `| ${code} | ${short} | ${cell(long)} |`,
+  );
+  const sections = program.commands.map((command) => commandSection(command, 'changeover', '##'));
+  return `# Command line
+
+Generated from \`src/cli\` by \`npm run reference\`. \`changeover help COMMAND\` says the same.
+
+Answers go to stdout, progress and errors to stderr. With \`--json\` stdout is one object \`{ schemaVersion, kind, stateVersion, observedAt, verdict, data, next }\`. Without a terminal there are no colours and no questions: what needs an answer is refused (exit code 4) until it is given with \`--yes\`. \`NO_COLOR\` is respected.
+
+## Exit codes
+
+| code | word | meaning |
+| --- | --- | --- |
+${codes.join('\n')}
+
+## Options of every command
+${optionTable(program)}
+${sections.join('\n')}`;
+}
+
 /** File name in docs/reference → text. */
 export function references(): Readonly<Record<string, string>> {
   return {
+    'cli.md': cliReference(),
     'errors.md': errorsReference(),
     'metrics.md': metricsReference(),
     'options.md': optionsReference(),

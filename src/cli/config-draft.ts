@@ -76,6 +76,7 @@ export function renderConfig(proposal: ConfigProposal): string {
           "// Values are exact text or null: '12.50', '2026-01-31 10:00:00+00', 't'. Child rows are lists: row.addresses.",
           '// A transform is pure, and the key is the same text on both sides. Replace each todo(…) by what becomes of it.',
           todo,
+          // biome-ignore lint/suspicious/noTemplateCurlyInString: a template of the program that is written.
           '  throw new Error(`the transform does not know yet what becomes of ${field}`);',
           '};',
           '',

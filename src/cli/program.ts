@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { systemClock } from '../runtime/index.ts';
 import type { AddCommand, Perform } from './command-line.ts';
@@ -23,7 +24,7 @@ import { addVerify } from './commands/verify.ts';
 import { failureOf } from './failure.ts';
 import { type CommandResult, toJson } from './result.ts';
 import { painter, type TerminalIo } from './terminal-io.ts';
-import { exitCodes } from './verdict.ts';
+import { exitCodeMeanings, exitCodes } from './verdict.ts';
 
 /** Every verb, in the order of the help. */
 const verbs: readonly AddCommand[] = [
@@ -102,6 +103,17 @@ function printResult(io: TerminalIo, result: CommandResult, json: boolean): void
   if (result.next.length > 0) io.stderr.write(`Try: ${result.next.join('; ')}\n`);
 }
 
+/** `0 yes or done, 1 no, …`: verdicts that share a code share its words. */
+function exitCodeLine(): string {
+  const codes = new Set(Object.values(exitCodes));
+  return [...codes].map((code) => `${code} ${exitCodeMeanings[code]?.short}`).join(', ');
+}
+
+function version(): string {
+  const manifest = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { readonly version: string }).version;
+}
+
 const usageResult = (message: string): CommandResult => ({
   kind: 'error',
   verdict: 'usage',
@@ -111,7 +123,8 @@ const usageResult = (message: string): CommandResult => ({
   text: [message],
 });
 
-function createProgram(io: TerminalIo, perform: Perform): Command {
+/** Every command with its options; `docs/reference/cli.md` is generated from it. */
+export function createProgram(io: TerminalIo, perform: Perform): Command {
   const program = new Command('changeover')
     .description('Move live data from one store to another, with proof and with a way back.')
     .exitOverride()
@@ -124,10 +137,8 @@ function createProgram(io: TerminalIo, perform: Perform): Command {
     .option('--yes', 'answer questions with yes; never opens a gate')
     .option('--reason <text>', 'why; recorded in the audit')
     .option('--actor <name>', 'who; default user@host')
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 yes or done, 1 no, 2 usage or configuration, 3 unknown, 4 refused, 5 store unreachable, 6 partial, 70 bug.',
-    )
+    .version(version(), '--version', 'version of changeover')
+    .addHelpText('after', `\nExit codes: ${exitCodeLine()}.`)
     .showSuggestionAfterError()
     .helpCommand('help [command]', 'help for a command');
   for (const add of verbs) add(program, perform);

@@ -25,6 +25,26 @@ export const exitCodes: Readonly<Record<Verdict, number>> = {
   bug: 70,
 };
 
+/** What an exit code says: in a word for the help, in a sentence for the reference. */
+export const exitCodeMeanings: Readonly<
+  Record<number, { readonly short: string; readonly long: string }>
+> = {
+  0: { short: 'yes or done', long: 'The answer is yes, or what was asked for is done.' },
+  1: { short: 'no', long: 'The answer is no: a gate fails, records differ, a switch was undone.' },
+  2: {
+    short: 'usage or configuration',
+    long: 'The command line or the configuration is wrong; nothing was changed.',
+  },
+  3: { short: 'unknown', long: 'There is no answer yet: data is missing. Never a yes.' },
+  4: {
+    short: 'refused',
+    long: 'Not from here, not without an answer (`--yes`), or the state has changed meanwhile (`--expect`); nothing was changed.',
+  },
+  5: { short: 'store unreachable', long: 'A store or the control store does not answer.' },
+  6: { short: 'partial', long: 'A part is done or answered; the output says which part is left.' },
+  70: { short: 'bug', long: 'A defect of changeover, of a transform or of a gate.' },
+};
+
 /** What each error means for a caller of the command line. */
 export const verdictOfError: Readonly<Record<ErrorCode, Verdict>> = {
   CONFIG_INVALID: 'usage',

@@ -45,7 +45,7 @@ const sided = (command: Command): Command =>
         'target',
       ]),
     )
-    .option('--limit <rows>', 'at most', whole, 50);
+    .option('--limit <rows>', 'at most so many', whole, 50);
 
 const lettersMax = 10_000;
 

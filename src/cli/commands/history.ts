@@ -8,7 +8,7 @@ export const addHistory: AddCommand = (program, perform) => {
   program
     .command('history')
     .description('the audit, newest first')
-    .option('--limit <lines>', 'at most', whole, 50)
+    .option('--limit <lines>', 'at most so many', whole, 50)
     .action((_options, command) => {
       const flags = flagsOf<{ readonly limit: number }>(command);
       return perform(flags, (context) => history(context, flags));

@@ -22,7 +22,7 @@ export const addMismatch: AddCommand = (program, perform) => {
         'repaired',
       ]),
     )
-    .option('--limit <rows>', 'at most', whole, 50)
+    .option('--limit <rows>', 'at most so many', whole, 50)
     .option('--show-values', 'show the values themselves (with --json)')
     .action((_options, command) => {
       const flags = flagsOf<MismatchListFlags>(command);

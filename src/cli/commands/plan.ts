@@ -10,7 +10,7 @@ import { tones } from './status.ts';
 export const addPlan: AddCommand = (program, perform) => {
   program
     .command('plan')
-    .description('may we enter the next phase? evaluates the gates, changes nothing')
+    .description('may we enter the next phase: evaluates the gates, changes nothing')
     .option('--to <phase>', 'another phase than the next')
     .action((_options, command) => {
       const flags = flagsOf<{ readonly to?: string }>(command);
