@@ -1,6 +1,6 @@
 import { type MigrationContext, refuseForeignGuard } from '../control/index.ts';
 import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
-import type { MigrationState } from '../migration/index.ts';
+import { authorityOf, type MigrationState, routingTable } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import type { StateMemory } from './state-memory.ts';
 
@@ -30,6 +30,7 @@ export async function firstState(
     // It may be behind for good reasons: the guards refuse its writes, and news will come.
     const remembered = await options.memory?.load(migration.name);
     if (remembered) {
+      await refuseOutdated(context, remembered, error);
       events.emit({ type: 'control', reachable: false, error: messageOf(error) });
       return { state: remembered, reachable: false };
     }
@@ -41,6 +42,31 @@ export async function firstState(
   }
   await refuseWrongControlStore(context, state);
   return { state, reachable: true };
+}
+
+/**
+ * Authority has moved since this host remembered it: the guards would refuse writes, but nothing would refuse reads, and the store that was
+ * left may be emptied for a new generation by now. A store that does not answer serves no reads either.
+ */
+async function refuseOutdated(
+  { migration, runtime, stores }: MigrationContext,
+  remembered: MigrationState,
+  cause: unknown,
+): Promise<void> {
+  const side = authorityOf(remembered.phase);
+  const what = `a look at the guard of the ${side}`;
+  const look = withDeadline(runtime.clock, guardLookMs, what, stores[side].guard.read());
+  const guard = await look.catch(() => null);
+  if (guard === null) return;
+  const moved = guard.epoch > (remembered.cutover?.epoch ?? remembered.epoch);
+  // Whoever leaves a phase with a follower makes this guard idle first, or takes it away.
+  const left = routingTable[remembered.phase].follow === 'apply' && guard.role === 'idle';
+  if (!moved && !left) return;
+  throw new ChangeoverError(
+    'CONTROL_UNAVAILABLE',
+    `The state of "${migration.name}" that this host remembers is out of date (${remembered.phase}, epoch ${remembered.epoch}): the guard of the ${side} is ${guard.role} in epoch ${guard.epoch}. The control store, which knows more, does not answer.`,
+    { cause, data: { remembered: remembered.version, epoch: guard.epoch } },
+  );
 }
 
 /**
