@@ -14,10 +14,11 @@ import {
   type Side,
   toFollower,
 } from '../migration/index.ts';
-import type { QueuedChange } from '../queue/index.ts';
-import { type Change, encodeKey, type Key } from '../record/index.ts';
+import type { Change } from '../record/index.ts';
 import { type BackoffPolicy, backoffMs } from '../runtime/index.ts';
 import type { DoorContext, DoorVerdict, Reread } from '../store/index.ts';
+import { groupByCollection, groupByKey, type KeyWork } from './key-work.ts';
+import { outrunLostNumbers } from './lost-numbers.ts';
 
 export interface ApplierOptions {
   /** Entries claimed in one round. */
@@ -54,14 +55,6 @@ export interface DrainRound {
   readonly failed: number;
   /** The follower or the authority did not answer: better wait before the next round. */
   readonly storeDown: boolean;
-}
-
-/** All entries of one key: they are settled together, because the key is read as it is now. */
-interface KeyWork {
-  readonly collection: string;
-  readonly key: Key;
-  readonly ids: bigint[];
-  attempts: number;
 }
 
 /**
@@ -230,7 +223,20 @@ class Round {
       if (verdict === 'applied') this.#applied++;
       else this.#stale++;
     }
-    await this.#queue.complete(batch.flatMap(({ work }) => work.ids));
+    const doubtful = batch.filter(({ work }, at) => work.intent && verdicts[at] === 'stale');
+    for (const { work } of doubtful) await this.#outrun(work, doorContext);
+    const settled = batch.filter((pending) => !doubtful.includes(pending));
+    await this.#queue.complete(settled.flatMap(({ work }) => work.ids));
+  }
+
+  async #outrun(work: KeyWork, door: DoorContext): Promise<void> {
+    try {
+      if (await outrunLostNumbers(this.#context, this.#authority, this.#follower, work, door))
+        await this.#queue.complete(work.ids);
+      else await this.#queue.retryLater(work.ids, busyDelayMs, 'Not newer yet.', false);
+    } catch (error) {
+      await this.#postpone([work], error);
+    }
   }
 
   /** Later, or to the dead letters, by what the error says about the change itself. */
@@ -306,31 +312,6 @@ interface Pending {
 
 const rereadMax = 500;
 const busyDelayMs = 20;
-
-function groupByKey(entries: readonly QueuedChange[]): readonly KeyWork[] {
-  const works = new Map<string, KeyWork>();
-  for (const { id, collection, key, attempts } of entries) {
-    const name = `${collection}\u0000${encodeKey(key)}`;
-    const work = works.get(name);
-    if (work) {
-      work.ids.push(id);
-      work.attempts = Math.max(work.attempts, attempts);
-    } else {
-      works.set(name, { collection, key, ids: [id], attempts });
-    }
-  }
-  return [...works.values()];
-}
-
-function groupByCollection(works: readonly KeyWork[]): ReadonlyMap<string, readonly KeyWork[]> {
-  const groups = new Map<string, KeyWork[]>();
-  for (const work of works) {
-    const group = groups.get(work.collection);
-    if (group) group.push(work);
-    else groups.set(work.collection, [work]);
-  }
-  return groups;
-}
 
 function codeOf(error: unknown): string {
   return isChangeoverError(error) ? (error as ChangeoverError).code : 'UNKNOWN';
