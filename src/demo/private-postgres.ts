@@ -24,6 +24,8 @@ const SUPERUSER = 'postgres';
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
 const POLL_MS = 10;
+const ORPHANS_MS = 10_000;
+const ORPHANS_POLL_MS = 100;
 const PORT_ATTEMPTS_MAX = 5;
 
 export interface PrivatePostgresOptions {
@@ -202,6 +204,20 @@ class Server implements PrivatePostgres {
   }
 
   async start(): Promise<void> {
+    const until = Date.now() + ORPHANS_MS;
+    for (;;) {
+      try {
+        return await this.#startOnce();
+      } catch (error) {
+        // After a kill the postmaster may be gone before the last of its processes has let the shared memory go.
+        const orphans = String(error).includes('pre-existing shared memory block');
+        if (!orphans || Date.now() > until) throw error;
+        await sleep(ORPHANS_POLL_MS);
+      }
+    }
+  }
+
+  async #startOnce(): Promise<void> {
     if (this.#stopped) throw new Error('this private PostgreSQL was stopped for good');
     if (this.#process) return;
     this.#writeSettings();

@@ -144,6 +144,9 @@ describe.each(kinds)('$kind, several processes', ({ address }) => {
     const killed = run(where, 'commit', '100000');
     const adding = [run(where, 'evidence', '50'), run(where, 'evidence', '50')];
     await Promise.all(adding.map(({ ended }) => ended));
+    await expect
+      .poll(async () => (await store.load('shop')).version, { timeout: 20_000 })
+      .toBeGreaterThan(1);
     killed.kill();
     await killed.ended;
     expect((await store.evidence.since('shop', 0))[0]?.compared).toBe(100);

@@ -147,7 +147,7 @@ describe('data that the target cannot have', () => {
       { n: rows - 3 },
     ]);
     await expect(controller.advance({ ...act, to: 'shadow-read' })).rejects.toThrow(
-      /dead-letters fail \(3 dead letters/,
+      /dead-letters fail \(In the queue of the source: 3 dead letters/,
     );
     await worker.close();
 
