@@ -113,7 +113,7 @@ describe('a user migrates Chinook with nothing but the command line', () => {
     expect(draft).toContain('defineMigration');
     expect(draft).toContain('forward');
     const checked = folder.cli('check', '--json');
-    expect([0, 1, 3, 5], `${checked.stdout}${checked.stderr}`).toContain(checked.status);
+    expect([1], `${checked.stdout}${checked.stderr}`).toContain(checked.status);
   });
 
   test('with the transforms filled in, check passes in both directions', () => {
