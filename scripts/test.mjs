@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureSystemPostgres } from './database-servers.mjs';
+import { ensureSystemMariadb, ensureSystemPostgres } from './database-servers.mjs';
 import { node24 } from './node24.mjs';
 import { ensureInstall, environment, root } from './with-install.mjs';
 
@@ -121,7 +121,10 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 }
 
 ensureInstall();
-if (!quick) ensureSystemPostgres(say);
+if (!quick) {
+  ensureSystemPostgres(say);
+  ensureSystemMariadb(say);
+}
 if (vitestArgs.length > 0) {
   await suite(`files matching ${vitestArgs.join(' ')}`, [], { extra: vitestArgs });
 } else {

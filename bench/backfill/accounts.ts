@@ -31,6 +31,23 @@ export async function copyByHand(server: PrivatePostgres, from: string, to: stri
   );
 }
 
+/** `pgcopydb clone` of the whole database `from` into the empty `to`: schema, rows, then the key and a VACUUM ANALYZE. */
+export async function cloneByPgcopydb(
+  server: PrivatePostgres,
+  from: string,
+  to: string,
+  folder: string,
+): Promise<void> {
+  await shell(
+    'pgcopydb clone --source "$FROM" --target "$TO" --dir "$DIR" --restart > "$DIR.log" 2>&1',
+    {
+      FROM: server.url(from),
+      TO: server.url(to),
+      DIR: join(folder, 'pgcopydb'),
+    },
+  );
+}
+
 function shell(script: string, env: Readonly<Record<string, string>>): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn('bash', ['-c', script], {

@@ -1,7 +1,17 @@
 import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type PrivatePostgres, startPrivatePostgres } from '../../src/demo/private-postgres.ts';
-import { accountsDdl, copyByHand, fillAccounts, psql } from '../backfill/accounts.ts';
+import {
+  accountsDdl,
+  cloneByPgcopydb,
+  copyByHand,
+  fillAccounts,
+  psql,
+} from '../backfill/accounts.ts';
+import { installed } from '../backfill/names.ts';
 import {
   type BenchContext,
   type Benchmark,
@@ -48,16 +58,38 @@ async function measure(server: PrivatePostgres, { say }: BenchContext): Promise<
   await psql(server, 'old', fillAccounts(rows));
   await psql(server, 'old', 'VACUUM ANALYZE accounts');
 
-  const figures = { hand: [] as number[], identity: [] as Copied[], transform: [] as Copied[] };
+  const figures: Figures = { hand: [], identity: [], transform: [], later: [], clone: [] };
+  const withClone = installed('pgcopydb');
+  if (!withClone) say('NO PGCOPYDB: not measured beside it');
+  const steps = [
+    async () => {
+      await fresh(server);
+      figures.hand.push(await elapsedMs(() => copyByHand(server, 'old', 'new')));
+    },
+    async () => figures.identity.push(await ours(server, 'identity')),
+    async () => withClone && figures.clone.push(await clone(server)),
+    async () => figures.later.push(await ours(server, 'key-later')),
+    async () => figures.transform.push(await ours(server, 'transform')),
+  ];
   for (let round = 0; round < rounds; round++) {
-    await fresh(server);
-    figures.hand.push(await elapsedMs(() => copyByHand(server, 'old', 'new')));
-    figures.identity.push(await ours(server, 'identity'));
-    figures.transform.push(await ours(server, 'transform'));
+    // There and back, so that drift of the machine hits all alike.
+    for (const step of round % 2 === 0 ? steps : [...steps].reverse()) await step();
     say(
-      `round ${round + 1}: by hand ${rate(figures.hand.at(-1))}, identity ${rate(figures.identity.at(-1)?.ms)}, transform ${rate(figures.transform.at(-1)?.ms)}`,
+      `round ${round + 1}: by hand ${rate(figures.hand.at(-1))}, identity ${rate(figures.identity.at(-1)?.ms)}, transform ${rate(figures.transform.at(-1)?.ms)}, key later ${rate(figures.later.at(-1)?.ms)}, pgcopydb ${rate(figures.clone.at(-1))}`,
     );
   }
+  return casesOf(figures);
+}
+
+interface Figures {
+  readonly hand: number[];
+  readonly identity: Copied[];
+  readonly transform: Copied[];
+  readonly later: Copied[];
+  readonly clone: number[];
+}
+
+function casesOf(figures: Figures): readonly Case[] {
   const perSecond = (ms: readonly number[]): number => rows / (median(ms) / 1000);
   const alternative = perSecond(figures.hand);
   const cpuRate = rows / median(figures.transform.map((one) => one.cpuSeconds));
@@ -69,6 +101,16 @@ async function measure(server: PrivatePostgres, { say }: BenchContext): Promise<
       perSecond(figures.identity.map((one) => one.ms)),
       alternative,
     ),
+    ...(figures.clone.length === 0
+      ? []
+      : [
+          compare(
+            'identity, key built behind the rows, beside pgcopydb clone (which does so, too)',
+            'rows/s',
+            perSecond(figures.later.map((one) => one.ms)),
+            perSecond(figures.clone),
+          ),
+        ]),
     compare(
       'JavaScript transform, beside the same',
       'rows/s',
@@ -104,7 +146,27 @@ async function fresh(server: PrivatePostgres): Promise<void> {
   await psql(server, 'new', 'CHECKPOINT');
 }
 
-async function ours(server: PrivatePostgres, mode: 'identity' | 'transform'): Promise<Copied> {
+/** Into a database of its own: it wants to create the table itself. */
+async function clone(server: PrivatePostgres): Promise<number> {
+  await psql(server, 'postgres', 'DROP DATABASE IF EXISTS clone');
+  await server.createDatabase('clone');
+  const folder = await mkdtemp(join(tmpdir(), 'changeover-bench-'));
+  try {
+    await psql(server, 'postgres', 'CHECKPOINT');
+    const ms = await elapsedMs(() => cloneByPgcopydb(server, 'old', 'clone', folder));
+    const found = await psql(server, 'clone', 'SELECT count(*) FROM accounts');
+    if (found !== String(rows)) throw new Error(`the clone holds ${found} rows, not ${rows}`);
+    return ms;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+    await psql(server, 'postgres', 'DROP DATABASE IF EXISTS clone');
+  }
+}
+
+async function ours(
+  server: PrivatePostgres,
+  mode: 'identity' | 'key-later' | 'transform',
+): Promise<Copied> {
   await fresh(server);
   const script = fileURLToPath(new URL('../backfill/copy-accounts.ts', import.meta.url));
   const output = await new Promise<string>((resolve, reject) => {
@@ -125,7 +187,7 @@ async function ours(server: PrivatePostgres, mode: 'identity' | 'transform'): Pr
   });
   const copied = JSON.parse(output) as Copied;
   const found = await psql(server, 'new', `SELECT count(*) || ' ' || sum(abalance) FROM accounts`);
-  const expected = `${rows} ${mode === 'identity' ? 0 : rows}`;
+  const expected = `${rows} ${mode === 'transform' ? rows : 0}`;
   if (found !== expected) throw new Error(`the target holds "${found}", not "${expected}"`);
   return copied;
 }

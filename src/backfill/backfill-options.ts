@@ -1,4 +1,5 @@
-import type { MigrationState } from '../migration/index.ts';
+import type { Collection, MigrationState, Side } from '../migration/index.ts';
+import type { ChunkWorkshop } from './chunk-workshop.ts';
 import type { BackfillProgress } from './progress.ts';
 import type { Throttle, ThrottleCheck } from './throttle.ts';
 
@@ -32,6 +33,18 @@ export interface BackfillOptions {
   readonly giveUpAfterMs?: number;
   /** A run that lost a chunk to another worker goes on when that one's checkpoint stands still for so long. Default 20 000. */
   readonly takeOverAfterMs?: number;
+  /**
+   * Indexes of the follower's tables that are taken down while these are empty, and made again behind the copy: `secondary` those that are no
+   * constraint, `all` the key as well. Without the key no live change gets in until it is back. Default `none`. Not for fail-closed
+   * collections: their writes would fail meanwhile.
+   */
+  readonly deferIndexes?: 'none' | 'secondary' | 'all';
+  /** Other threads that read, transform and write chunks, for one run; null: not for this collection. Default: this thread does. */
+  readonly threads?: (
+    collection: Collection,
+    follower: Side,
+    bytesMax: number,
+  ) => ChunkWorkshop | null;
   /** After each chunk. */
   readonly onProgress?: (progress: BackfillProgress) => void;
 }

@@ -1,6 +1,6 @@
 import type { BackfillCheckpoint, MigrationContext } from '../control/index.ts';
 import { dispositionOf } from '../errors/index.ts';
-import { collectionOf, type Shape } from '../migration/index.ts';
+import { collectionOf } from '../migration/index.ts';
 import { decodeKey } from '../record/index.ts';
 import { backoffMs } from '../runtime/index.ts';
 import {
@@ -15,10 +15,12 @@ import { blankCheckpoint, openCheckpoint, totalsOf } from './checkpoint.ts';
 import { type CheckpointWriter, createCheckpointWriter } from './checkpoint-writer.ts';
 import { type ChunkLedger, createChunkLedger } from './chunk-ledger.ts';
 import { type PipelineEnd, runPipeline } from './chunk-pipeline.ts';
-import { createChunkReader } from './chunk-reader.ts';
 import { createChunkSizer } from './chunk-size.ts';
+import { type ChunkWorkshop, createWorkshop } from './chunk-workshop.ts';
 import { openDeadRows } from './dead-rows.ts';
+import { besideDeferral, createIndexDeferral, type IndexDeferral } from './deferred-indexes.ts';
 import { createGrowthMeter } from './growth.ts';
+import { passThrough } from './pass-through.ts';
 import { createPermits } from './permits.ts';
 import { createRateMeter, progressOf, type RateMeter } from './progress.ts';
 import { createThrottle, type Throttle } from './throttle.ts';
@@ -48,16 +50,19 @@ export async function runBackfill(
   const begun = clock.monotonic();
   const collection = collectionOf(context.migration, collectionName);
   const scope = backfillScope(context, collection, options.currentState, signal);
-  const path = copyPath(scope);
+  const short = passThrough(scope);
+  const path = short === null ? 'rows' : 'copy';
   const limits = backfillLimits(options, path);
+  const deferral = createIndexDeferral(scope, options.deferIndexes ?? 'none');
   const throttle =
     options.throttle ??
     createThrottle(clock, {
       rowsPerSecondMax: options.rowsPerSecondMax ?? 0,
-      checks: options.checks ?? [],
+      checks: (options.checks ?? []).map((check) => besideDeferral(check, deferral)),
       onChange: (reason) => context.events.emit({ type: 'throttle', reason }),
     });
-  const run: Run = { scope, options, limits, throttle, path };
+  const endsAnywhere = short?.endsAnywhere ?? false;
+  const run: Run = { scope, options, limits, throttle, path, endsAnywhere, deferral };
   for (;;) {
     const { end, checkpoint } = await runOnce(run);
     if (end !== 'lost') return resultOf(checkpoint, end, clock.monotonic() - begun);
@@ -71,6 +76,8 @@ interface Run {
   readonly limits: BackfillLimits;
   readonly throttle: Throttle;
   readonly path: 'copy' | 'rows';
+  readonly endsAnywhere: boolean;
+  readonly deferral: IndexDeferral;
 }
 
 interface RunEnd {
@@ -87,6 +94,11 @@ async function runOnce(run: Run): Promise<RunEnd> {
     return { end: stopReason(scope) ?? 'aborted', checkpoint: blankCheckpoint(scope) };
   const { checkpoint, resumed } = opened;
   if (checkpoint.finishedAtMs !== null) return { end: 'finished', checkpoint };
+  const ready = await persistently(run, async () => {
+    await run.deferral.begin();
+    return true;
+  });
+  if (ready === null) return { end: stopReason(scope) ?? 'aborted', checkpoint };
   const growth = createGrowthMeter(scope, checkpoint.frozenLast, checkpoint.estimatedRows);
   const writer = createCheckpointWriter(scope.context, checkpoint, growth);
   const ledger = createChunkLedger({
@@ -105,24 +117,23 @@ async function runOnce(run: Run): Promise<RunEnd> {
 
   let end: PipelineEnd = 'finished';
   if (checkpoint.frozenLast !== null) {
+    const workshop = workshopOf(run);
     end = await runPipeline({
       scope,
       limits,
       ledger,
       throttle: run.throttle,
-      path: run.path,
+      // Chunks whose end is not known follow each other; where there is no key they do so anyway.
+      path: run.endsAnywhere && run.deferral.keyless ? 'open' : run.path,
       frozenLast: decodeKey(checkpoint.frozenLast),
       sizer: createChunkSizer(
         { initial: limits.chunkRowsInitial, min: limits.chunkRowsMin, max: limits.chunkRowsMax },
         limits.chunkTargetMs,
       ),
       attempt: {
-        reader: createChunkReader(
-          scope.authority.records,
-          scope.collection.name,
-          limits.chunkBytesMax,
-        ),
-        writers: createPermits(limits.concurrency),
+        workshop,
+        // One after the other while there is no key: it is then built from rows in its order, without a sort.
+        writers: createPermits(run.deferral.keyless ? 1 : limits.concurrency),
         dead,
         refused: new Map(),
         tooManyDead: (more, alsoRead) => tooManyDead(limits, ledger, more, alsoRead),
@@ -134,7 +145,7 @@ async function runOnce(run: Run): Promise<RunEnd> {
         report(false);
       },
     })
-      .finally(() => growth.close())
+      .finally(() => Promise.all([growth.close(), workshop.close()]))
       .catch(async (error: unknown) => {
         await writer.flush(ledger.prefix(), null).catch(() => undefined);
         throw error;
@@ -143,6 +154,16 @@ async function runOnce(run: Run): Promise<RunEnd> {
   const ended = await finish(run, ledger, writer, end);
   if (ended === 'finished') report(true);
   return { end: ended, checkpoint: totalsOf(checkpoint, ledger, growth) };
+}
+
+/** In other threads where there are some and there is work for them, else in this one. */
+function workshopOf({ scope, options, limits, path }: Run): ChunkWorkshop {
+  const { collection, authority, follower } = scope;
+  const bytesMax = limits.chunkBytesMax;
+  const threads = path === 'rows' ? options.threads?.(collection, follower.side, bytesMax) : null;
+  if (threads) return threads;
+  const { clock } = scope.context.runtime;
+  return createWorkshop({ collection, authority, follower, bytesMax, clock });
 }
 
 /** The last checkpoint. The loser of a take-over writes none: it would only push back the winner's. */
@@ -158,6 +179,12 @@ async function finish(
     return end;
   }
   const { scope } = run;
+  // Before the collection counts as finished: gates and comparisons begin with that.
+  const restored = await persistently(run, async () => {
+    await run.deferral.end();
+    return true;
+  });
+  if (restored === null) return stopReason(scope) ?? 'aborted';
   // Statistics that are missing cost speed, never data; so their failure is not the backfill's.
   await scope.follower.setup.afterBulkLoad?.(scope.collection.name).catch(() => undefined);
   const nowMs = scope.context.runtime.clock.now();
@@ -205,31 +232,6 @@ async function persistently<T>(run: Run, work: () => Promise<T>): Promise<T | nu
       await pause(run.scope, backoffMs(RETRY, attempt, random));
     }
   }
-}
-
-/** Bytes are passed through only where nothing would be changed on the way. */
-function copyPath({ collection, authority, follower }: BackfillScope): 'copy' | 'rows' {
-  const able =
-    authority.engine === follower.engine &&
-    authority.capabilities.supportsCopyStream &&
-    follower.capabilities.supportsCopyStream &&
-    follower.door.copyChunk !== undefined;
-  return able && collection.identity && sameShape(collection.source, collection.target)
-    ? 'copy'
-    : 'rows';
-}
-
-/** Same columns under the same names; the tables may be called differently. */
-function sameShape(a: Shape, b: Shape): boolean {
-  const form = (shape: Shape): string =>
-    JSON.stringify([
-      shape.key,
-      shape.columns ?? null,
-      Object.entries(shape.children ?? {})
-        .map(([name, child]) => [name, child.key, child.parent, child.columns ?? null])
-        .sort(),
-    ]);
-  return form(a) === form(b);
 }
 
 function tooManyDead(

@@ -1,22 +1,29 @@
-import { isChangeoverError, messageOf, waitsForAnother } from '../errors/index.ts';
+import { ChangeoverError, isChangeoverError, messageOf, waitsForAnother } from '../errors/index.ts';
 import { encodeKey, type Key } from '../record/index.ts';
 import { withDeadline } from '../runtime/index.ts';
-import type { ChunkTicket, StoredRecord } from '../store/index.ts';
+import type { ChunkTicket } from '../store/index.ts';
 import type { BackfillLimits } from './backfill-options.ts';
 import { type BackfillScope, stopReason } from './backfill-scope.ts';
 import type { Chunk, RowCounts } from './chunk-ledger.ts';
-import type { ChunkReader } from './chunk-reader.ts';
-import { type DeadRow, transformChunk } from './chunk-transform.ts';
+import type { DeadRow } from './chunk-transform.ts';
+import type { ChunkWorkshop, PreparedChunk } from './chunk-workshop.ts';
 import type { DeadRows } from './dead-rows.ts';
+import { passThrough } from './pass-through.ts';
 import type { Permits } from './permits.ts';
 
 /** What one attempt at a chunk came to. Everything else is thrown. */
 export type AttemptOutcome =
-  | { readonly type: 'done'; readonly counts: RowCounts; readonly workMs: number }
+  | {
+      readonly type: 'done';
+      readonly counts: RowCounts;
+      readonly workMs: number;
+      /** Only what is up to there was copied. */
+      readonly at?: Key | null;
+    }
   /** Too large, or refused: the two halves are to be tried. */
   | { readonly type: 'split'; readonly at: Key }
   /** The copied bytes were refused: to be tried as records. */
-  | { readonly type: 'demote' }
+  | { readonly type: 'demote'; readonly at: Key | null }
   /** One single record was refused; after some attempts it is left out of the next one. */
   | { readonly type: 'refused' }
   /** The run ends; nothing was written. */
@@ -42,7 +49,7 @@ const REFUSALS = 3;
 export interface AttemptTools {
   readonly scope: BackfillScope;
   readonly limits: BackfillLimits;
-  readonly reader: ChunkReader;
+  readonly workshop: ChunkWorkshop;
   readonly writers: Permits;
   readonly dead: DeadRows;
   /** Encoded key → single records that the follower refused. */
@@ -68,9 +75,9 @@ export async function attemptChunk(
   let kept = false;
   try {
     const outcome =
-      chunk.path === 'copy'
-        ? await copyBytes(tools, ticket)
-        : await moveRecords(tools, ticket, expectedRows);
+      chunk.path === 'rows'
+        ? await moveRecords(tools, ticket, expectedRows)
+        : await copyBytes(tools, ticket, chunk.path === 'open' ? expectedRows : null);
     kept = outcome.type === 'done';
     return outcome;
   } finally {
@@ -87,26 +94,42 @@ async function abandon(scope: BackfillScope, ticket: ChunkTicket): Promise<void>
   await withDeadline(clock, ABANDON_MS, 'abandonChunk', asked).catch(() => undefined);
 }
 
-async function copyBytes(tools: AttemptTools, ticket: ChunkTicket): Promise<AttemptOutcome> {
+/** @param rowsMax null: the whole range */
+async function copyBytes(
+  tools: AttemptTools,
+  ticket: ChunkTicket,
+  rowsMax: number | null,
+): Promise<AttemptOutcome> {
   const { scope } = tools;
   const { clock } = scope.context.runtime;
-  const { authority, follower } = scope;
+  const short = passThrough(scope);
+  if (short === null) throw new ChangeoverError('BUG', 'A chunk was planned to be passed through.');
   return tools.writers.with(async () => {
     if (stopReason(scope) !== null) return { type: 'stopped' };
     const begun = clock.monotonic();
-    const from = { engine: authority.engine, collection: ticket.collection, store: authority };
     try {
       const done = await guarded(tools, 'copyChunk', () =>
-        // The pipeline chooses this path only where the method exists.
-        follower.door.copyChunk!(ticket, from, doorContext(tools)),
+        short.copy(ticket, doorContext(tools), rowsMax),
       );
       const counts = { read: done.rows, inserted: done.inserted, dead: 0 };
-      return { type: 'done', counts, workMs: clock.monotonic() - begun };
+      return { type: 'done', counts, workMs: clock.monotonic() - begun, at: done.last };
     } catch (error) {
-      if (isChangeoverError(error, 'STORE_REJECTED')) return { type: 'demote' };
-      throw error;
+      if (!isChangeoverError(error, 'STORE_REJECTED')) throw error;
+      // As many records as a chunk should have, not the whole rest of the table.
+      const at = rowsMax === null ? null : await endOf(tools, ticket, rowsMax);
+      return { type: 'demote', at };
     }
   });
+}
+
+/** The end of the first `rows` rows; null: the range has no more. */
+async function endOf(tools: AttemptTools, ticket: ChunkTicket, rows: number): Promise<Key | null> {
+  const { authority } = tools.scope;
+  const { until } = ticket.range;
+  const at = await guarded(tools, 'boundary', (name) =>
+    authority.records.boundary(name, ticket.range, rows),
+  );
+  return at === null || (until !== null && encodeKey(at) === encodeKey(until)) ? null : at;
 }
 
 async function moveRecords(
@@ -114,65 +137,65 @@ async function moveRecords(
   ticket: ChunkTicket,
   expectedRows: number,
 ): Promise<AttemptOutcome> {
+  const { clock } = tools.scope.context.runtime;
+  const begun = clock.monotonic();
+  const given = [...tools.refused].filter(([, refusal]) => isFinal(refusal)).map(([id]) => id);
+  const prepared = await guarded(tools, 'scan', () =>
+    tools.workshop.prepare(ticket, expectedRows, new Set(given)),
+  );
+  try {
+    if (prepared.cutAt !== null) return { type: 'split', at: prepared.cutAt };
+    return await writePrepared(tools, prepared, clock.monotonic() - begun);
+  } finally {
+    prepared.drop();
+  }
+}
+
+async function writePrepared(
+  tools: AttemptTools,
+  prepared: PreparedChunk,
+  readMs: number,
+): Promise<AttemptOutcome> {
   const { scope, refused } = tools;
   const { clock } = scope.context.runtime;
-  const begun = clock.monotonic();
-  const read = await guarded(tools, 'scan', () => tools.reader.read(ticket.range, expectedRows));
-  if (read.cutAt && ticket.range.until && encodeKey(read.cutAt) !== encodeKey(ticket.range.until))
-    return { type: 'split', at: read.cutAt };
-  const { name } = scope.collection;
-  const side = scope.follower.side;
-  const made = await transformChunk(scope.collection, side, read.records, clock);
-  const { records, dead } = withoutRefused(made.records, made.dead, refused);
-  const readMs = clock.monotonic() - begun;
+  const dead = [...prepared.dead, ...prepared.leftOut.map((key) => deadOf(key, refused))];
   const deadCount = dead.filter(({ waits }) => waits !== true).length;
-  if (deadCount > 0 && tools.tooManyDead(deadCount, read.records.length))
-    return { type: 'dead-limit' };
+  if (deadCount > 0 && tools.tooManyDead(deadCount, prepared.read)) return { type: 'dead-limit' };
   return tools.writers.with(async () => {
     if (stopReason(scope) !== null) return { type: 'stopped' };
     const writing = clock.monotonic();
     let inserted: number;
     try {
-      ({ inserted } = await guarded(tools, `writeChunk of ${name}`, () =>
-        scope.follower.door.writeChunk(ticket, records, doorContext(tools)),
+      ({ inserted } = await guarded(tools, `writeChunk of ${scope.collection.name}`, () =>
+        prepared.write(doorContext(tools)),
       ));
     } catch (error) {
-      if (!isChangeoverError(error, 'STORE_REJECTED') || records.length === 0) throw error;
-      return halved(records, refused, error);
+      if (!isChangeoverError(error, 'STORE_REJECTED') || prepared.count === 0) throw error;
+      return halved(prepared, refused, error);
     }
     const workMs = readMs + clock.monotonic() - writing;
     await guarded(tools, 'dead letters', () => tools.dead.bury(dead));
-    const counts = { read: read.records.length, inserted, dead: deadCount };
+    const counts = { read: prepared.read, inserted, dead: deadCount };
     return { type: 'done', counts, workMs };
   });
 }
 
-function withoutRefused(
-  records: readonly StoredRecord[],
-  dead: readonly DeadRow[],
-  refused: ReadonlyMap<string, Refusal>,
-): { readonly records: readonly StoredRecord[]; readonly dead: readonly DeadRow[] } {
-  if (refused.size === 0) return { records, dead };
-  const more: DeadRow[] = [];
-  const rest = records.filter(({ key }) => {
-    const refusal = refused.get(encodeKey(key));
-    if (refusal === undefined || (refusal.times < REFUSALS && !refusal.waits)) return true;
-    more.push({ key, reason: refusal.reason, waits: refusal.waits });
-    return false;
-  });
-  return { records: rest, dead: [...dead, ...more] };
+const isFinal = ({ times, waits }: Refusal): boolean => times >= REFUSALS || waits;
+
+function deadOf(key: Key, refused: ReadonlyMap<string, Refusal>): DeadRow {
+  const { reason = '', waits = false } = refused.get(encodeKey(key)) ?? {};
+  return { key, reason, waits };
 }
 
 /** Bisection: one bad row must not keep the others out (MOLT and pgloader reject whole batches). */
-function halved(
-  records: readonly StoredRecord[],
+async function halved(
+  prepared: PreparedChunk,
   refused: Map<string, Refusal>,
   error: unknown,
-): AttemptOutcome {
-  const middle = records[Math.floor(records.length / 2) - 1];
-  if (middle) return { type: 'split', at: middle.key };
-  const only = records[0] as StoredRecord;
-  const id = encodeKey(only.key);
+): Promise<AttemptOutcome> {
+  const middle = Math.floor(prepared.count / 2) - 1;
+  if (middle >= 0) return { type: 'split', at: await prepared.keyAt(middle) };
+  const id = encodeKey(await prepared.keyAt(0));
   const times = (refused.get(id)?.times ?? 0) + 1;
   refused.set(id, { times, reason: messageOf(error), waits: waitsForAnother(error) });
   return { type: 'refused' };

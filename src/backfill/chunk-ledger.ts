@@ -9,13 +9,18 @@ export interface RowCounts {
   readonly dead: number;
 }
 
+/**
+ * `copy`: bytes passed through. `open`: the same, and where the chunk ends only shows when it has been read: its range goes on to the end of the
+ * table, which spares the source the search for its end. `rows`: records in JavaScript. A refused copy is tried again as rows, to find the row.
+ */
+export type ChunkPath = 'copy' | 'open' | 'rows';
+
 /** A chunk of this run: pending → running → done, or back to pending when it was split. */
 export interface Chunk {
   readonly number: number;
   readonly range: KeyRange;
   readonly state: 'pending' | 'running' | 'done';
-  /** `copy`: bytes passed through; `rows`: records in JavaScript. A refused copy is tried again as rows, to find the row. */
-  readonly path: 'copy' | 'rows';
+  readonly path: ChunkPath;
 }
 
 /** All chunks up to `doneUntil` are done. */
@@ -27,7 +32,7 @@ export interface DonePrefix extends RowCounts {
 interface Entry extends Chunk {
   range: KeyRange;
   state: Chunk['state'];
-  path: Chunk['path'];
+  path: ChunkPath;
   counts: RowCounts;
 }
 
@@ -38,14 +43,15 @@ interface Entry extends Chunk {
  */
 export interface ChunkLedger {
   /** A new pending chunk behind all others. */
-  plan(until: Key, path: Chunk['path']): void;
+  plan(until: Key, path: ChunkPath): void;
   /** The first pending chunk becomes running; null: none. */
   take(): Chunk | null;
   /** The chunk keeps what is up to `at`, a new one gets the rest; both pending. */
   split(chunk: Chunk, at: Key): void;
-  /** The chunk is pending again, as rows. */
-  demote(chunk: Chunk): void;
-  finish(chunk: Chunk, counts: RowCounts): void;
+  /** The chunk is pending again, as rows; with `at` only what is up to there, the rest goes on as it was. */
+  demote(chunk: Chunk, at?: Key | null): void;
+  /** With `at` only what is up to there is done, and a new pending chunk gets the rest. */
+  finish(chunk: Chunk, counts: RowCounts, at?: Key | null): void;
   /** Chunks from the first that is not done on. */
   size(): number;
   /** Where the next planned chunk begins. */
@@ -84,13 +90,20 @@ export function createChunkLedger(start: DonePrefix): ChunkLedger {
     done = { ...counts, doneUntil, nextChunk: entries[0]?.number ?? next };
   };
   const plannedUntil = (): Key | null => entries.at(-1)?.range.until ?? done.doneUntil;
-  const entryOf = (range: KeyRange, path: Chunk['path']): Entry => ({
+  const entryOf = (range: KeyRange, path: ChunkPath): Entry => ({
     number: next++,
     range,
     state: 'pending',
     path,
     counts: none,
   });
+
+  const cut = (entry: Entry, at: Key): void => {
+    const rest = entryOf({ after: at, until: entry.range.until }, entry.path);
+    entry.range = { after: entry.range.after, until: at };
+    const index = entries.indexOf(entry);
+    entries = [...entries.slice(0, index + 1), rest, ...entries.slice(index + 1)];
+  };
 
   return {
     size: () => entries.length,
@@ -106,19 +119,18 @@ export function createChunkLedger(start: DonePrefix): ChunkLedger {
     },
     split(chunk, at) {
       const entry = find(chunk);
-      const rest = entryOf({ after: at, until: entry.range.until }, entry.path);
-      entry.range = { after: entry.range.after, until: at };
+      cut(entry, at);
       entry.state = 'pending';
-      const index = entries.indexOf(entry);
-      entries = [...entries.slice(0, index + 1), rest, ...entries.slice(index + 1)];
     },
-    demote(chunk) {
+    demote(chunk, at = null) {
       const entry = find(chunk);
+      if (at !== null) cut(entry, at);
       entry.path = 'rows';
       entry.state = 'pending';
     },
-    finish(chunk, counts) {
+    finish(chunk, counts, at = null) {
       const entry = find(chunk);
+      if (at !== null) cut(entry, at);
       entry.state = 'done';
       entry.counts = counts;
       totals = add(totals, counts);

@@ -59,6 +59,11 @@ export async function runPipeline(parts: PipelineParts): Promise<PipelineEnd> {
     const ready = ledger.take();
     if (ready || plannedAll || ledger.size() >= WINDOW_MAX) return ready;
     const range = { after: ledger.plannedUntil(), until: parts.frozenLast };
+    if (parts.path === 'open') {
+      ledger.plan(parts.frozenLast, parts.path);
+      plannedAll = true;
+      return ledger.take();
+    }
     const until = await retrying(parts, ended, () =>
       scope.authority.records.boundary(scope.collection.name, range, rows),
     );
@@ -151,7 +156,7 @@ function conclude(
   switch (outcome.type) {
     case 'done':
       parts.sizer.observe(outcome.counts.read, outcome.workMs);
-      parts.ledger.finish(chunk, outcome.counts);
+      parts.ledger.finish(chunk, outcome.counts, outcome.at ?? null);
       parts.onDone(outcome.counts.read);
       return null;
     case 'split':
@@ -160,7 +165,7 @@ function conclude(
       parts.ledger.split(chunk, outcome.at);
       return null;
     case 'demote':
-      parts.ledger.demote(chunk);
+      parts.ledger.demote(chunk, outcome.at);
       return null;
     case 'dead-limit':
       return 'dead-limit';

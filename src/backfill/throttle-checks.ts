@@ -51,6 +51,7 @@ export function probeLatency(
 export function queueAgeCheck(name: string, queue: ChangeQueue, limitMs: number): ThrottleCheck {
   return {
     name,
+    ofWaiting: true,
     async ask() {
       const { oldestMs, waiting } = await queue.depth();
       return oldestMs > limitMs

@@ -10,6 +10,8 @@ export interface ThrottleCheck {
   /** Stable name, e.g. `source latency`; a change of it is a new `throttle` event, a change of the figures is not. */
   readonly name: string;
   readonly ask: () => CheckAnswer | Promise<CheckAnswer>;
+  /** It looks at changes that the follower does not have: of no use while the copy itself keeps them out (a deferred key). */
+  readonly ofWaiting?: boolean;
 }
 
 export interface ThrottleOptions {

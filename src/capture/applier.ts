@@ -17,6 +17,7 @@ import {
 import type { Change } from '../record/index.ts';
 import { type BackoffPolicy, backoffMs } from '../runtime/index.ts';
 import type { DoorContext, DoorVerdict, Reread } from '../store/index.ts';
+import { goneMeanwhile } from './gone-meanwhile.ts';
 import { groupByCollection, groupByKey, type KeyWork } from './key-work.ts';
 import { outrunLostNumbers } from './lost-numbers.ts';
 
@@ -226,7 +227,27 @@ class Round {
     const doubtful = batch.filter(({ work }, at) => work.intent && verdicts[at] === 'stale');
     for (const { work } of doubtful) await this.#outrun(work, doorContext);
     const settled = batch.filter((pending) => !doubtful.includes(pending));
-    await this.#queue.complete(settled.flatMap(({ work }) => work.ids));
+    await this.#complete(settled);
+  }
+
+  /** Once the follower has them. A record that has gone since it was read is read again by a later round. */
+  async #complete(settled: readonly Pending[]): Promise<void> {
+    let gone: ReadonlySet<Change>;
+    try {
+      const changes = settled.map(({ change }) => change);
+      gone = await goneMeanwhile(this.#context, this.#authority, this.#state.epoch, changes);
+    } catch (error) {
+      await this.#postpone(
+        settled.map(({ work }) => work),
+        error,
+      );
+      return;
+    }
+    const again = settled.filter(({ change }) => gone.has(change));
+    for (const { work } of again)
+      await this.#queue.retryLater(work.ids, busyDelayMs, 'Gone meanwhile.', false);
+    const done = settled.filter(({ change }) => !gone.has(change));
+    await this.#queue.complete(done.flatMap(({ work }) => work.ids));
   }
 
   async #outrun(work: KeyWork, door: DoorContext): Promise<void> {

@@ -1,5 +1,10 @@
 import { hostname, userInfo } from 'node:os';
-import { applierDefaults, drainUntilEmpty } from '../capture/index.ts';
+import {
+  applierDefaults,
+  drainLog,
+  drainUntilEmpty,
+  logApplierDefaults,
+} from '../capture/index.ts';
 import {
   cutoverLimitsOf,
   gateProfileOf,
@@ -77,6 +82,7 @@ function controllerOf(migration: OpenedMigration): Controller {
     cutover: cutoverLimitsOf(options),
     drain: async (_side, signal) => {
       const state = await control.load(name);
+      await drainLog(migration, state, logApplierDefaults, options.switch.holdMs, signal);
       return drainUntilEmpty(migration, state, applierDefaults, options.switch.holdMs, signal);
     },
     recheck: async (signal) => {

@@ -1,4 +1,4 @@
-import { messageOf } from '../errors/index.ts';
+import { isChangeoverError, messageOf } from '../errors/index.ts';
 import { type Collection, toFollower } from '../migration/index.ts';
 import { type ChildKeys, type DataRecord, differences } from '../record/index.ts';
 import type { Finding, MigrationStore } from '../store/index.ts';
@@ -55,7 +55,9 @@ export async function checkTransforms(
       id,
       verdict: 'fail',
       message: `${doing} failed on the first ${sampleRows} records: ${messageOf(error)}`,
-      fix: 'Correct the transform in the configuration.',
+      fix: isChangeoverError(error, 'MAPPING_REFUSED')
+        ? 'Say in `columns` what becomes of such values (docs/guides/types.md), or correct the rows: each one would be a dead letter.'
+        : 'Correct the transform in the configuration.',
     };
   }
 }

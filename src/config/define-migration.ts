@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { ChangeoverError } from '../errors/index.ts';
 import { demoProfile } from '../gates/index.ts';
 import { phases, type Transform } from '../migration/index.ts';
+import { columnOverrides } from './column-overrides.ts';
 import type {
   CollectionConfig,
   CollectionDraft,
@@ -56,12 +57,15 @@ const schemasOf = (entries: Readonly<Record<string, OptionEntry<unknown>>>): Ent
     Object.entries(entries).map(([name, entry]) => [name, v.optional(entry.schema)]),
   );
 
+const override = strict(schemasOf(columnOverrides));
+
 const collection = strict({
   source: v.optional(tableOrShape),
   target: v.optional(tableOrShape),
   forward: v.optional(fn),
   backward: v.optional(fn),
   ignore: v.optional(v.record(text, ignored, 'has to be an object of fields')),
+  columns: v.optional(v.record(text, override, 'has to be an object of columns')),
   ...schemasOf(collectionOptions),
 });
 
@@ -110,6 +114,7 @@ export function defineMigration(config: MigrationConfig): DefinedMigration {
   const problems = Object.entries(config.collections).flatMap(([name, one]) =>
     contradictions(name, one),
   );
+  problems.push(...ambiguousTables(config));
   if (problems.length > 0) throw invalid(problems);
   const options = resolveOptions(config);
   const crossed = optionContradictions(options);
@@ -155,6 +160,8 @@ function knownKeys(path: readonly string[]): readonly string[] {
   if (first === 'collections') {
     if (path.length <= 2) return Object.keys(collection.entries);
     if (third === 'ignore') return Object.keys(ignored.entries);
+    if (third === 'columns')
+      return path.length > 4 ? ['true', 'false'] : Object.keys(override.entries);
     return Object.keys(fourth === 'children' ? child.entries : shape.entries);
   }
   if (first === 'customGates') return phases;
@@ -170,13 +177,39 @@ function contradictions(name: string, config: CollectionConfig): readonly string
     );
   }
   if (config.backward && !config.forward) found.push(`${at} has "backward" but no "forward".`);
-  if (config.capture === 'outbox' && config.failureMode === 'fail-closed') {
+  if (
+    config.capture !== undefined &&
+    config.capture !== 'app' &&
+    config.failureMode === 'fail-closed'
+  ) {
     found.push(
-      `${at} cannot be fail-closed with capture "outbox": the write is made without this library.`,
+      `${at} cannot be fail-closed with capture "${config.capture}": the write is made without this library.`,
     );
   }
   if (config.write === 'deferred' && config.failureMode === 'fail-closed') {
     found.push(`${at} cannot be fail-closed and deferred: nobody would wait for the follower.`);
+  }
+  return found;
+}
+
+/** A log names tables with their schema: a bare name beside a qualified one could be the same table, or another. */
+function ambiguousTables({ collections }: MigrationConfig): readonly string[] {
+  const found: string[] = [];
+  for (const side of ['source', 'target'] as const) {
+    const names = new Set<string>();
+    for (const [name, one] of Object.entries(collections)) {
+      if (one.capture !== 'log') continue;
+      const { table, children = {} } = shapeOf(name, one[side]);
+      for (const each of [table, ...Object.values(children).map((child) => child.table)])
+        names.add(each);
+    }
+    for (const name of names) {
+      const bare = name.slice(name.indexOf('.') + 1);
+      if (name.includes('.') && names.has(bare))
+        found.push(
+          `The ${side} has the tables "${name}" and "${bare}", both captured from the log: write the schema of both.`,
+        );
+    }
   }
   return found;
 }
@@ -231,6 +264,7 @@ function draftOf(name: string, config: CollectionConfig): CollectionDraft {
     latencyBudgetMs: option('latencyBudgetMs'),
     shadowReadSample: option('shadowReadSample'),
     ignore: Object.freeze({ ...config.ignore }),
+    columns: Object.freeze({ ...config.columns }),
     transformVersion: option('transformVersion'),
   });
 }

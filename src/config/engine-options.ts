@@ -8,7 +8,7 @@ import {
   replicationLagCheck,
   type ThrottleCheck,
 } from '../backfill/index.ts';
-import { applierDefaults } from '../capture/index.ts';
+import { applierDefaults, type LogApplierOptions, logApplierDefaults } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import type { CutoverLimits } from '../cutover/index.ts';
 import { defaultProfile, demoProfile, type GateProfile } from '../gates/index.ts';
@@ -16,7 +16,10 @@ import type { Side } from '../migration/index.ts';
 import type { RouterOptionsInput } from '../router/index.ts';
 import type { MigrationStore } from '../store/index.ts';
 import type { WorkerOptions } from '../worker/index.ts';
+import { fileOf } from './config-folder.ts';
+import type { DefinedMigration } from './migration-config.ts';
 import type { MigrationOptions } from './options.ts';
+import { createWorkshopThreads } from './workshop-threads.ts';
 
 /** The router's options of a configuration. `label` names the process for people. */
 export function routerOptionsOf(options: MigrationOptions, label: string): RouterOptionsInput {
@@ -69,6 +72,25 @@ export function backfillOptionsOf(
     deadRowsMin: backfill.deadRowsMin,
     deadRatioMax: backfill.deadShareMax,
     timeoutMs: backfill.chunkTimeoutMs,
+    deferIndexes: backfill.deferIndexes,
+    ...threadsOf(backfill.transformThreads, context),
+  };
+}
+
+/** Other threads for the transforms, where the file is known from which they can load them. */
+function threadsOf(
+  count: number,
+  context: MigrationContext & { readonly definition?: DefinedMigration },
+): Pick<BackfillOptions, 'threads'> {
+  const { definition } = context;
+  const configFile = definition && fileOf(definition);
+  if (count === 0 || configFile === undefined) return {};
+  return {
+    threads({ name, identity }, follower, bytesMax) {
+      if (identity) return null;
+      const data = { configFile, collection: name, follower, bytesMax };
+      return createWorkshopThreads(data, count);
+    },
   };
 }
 
@@ -125,6 +147,19 @@ function pressureChecks(
   return checks;
 }
 
+/** How the log is followed. */
+export function logOptionsOf({ log, writes }: MigrationOptions): LogApplierOptions {
+  const { transactions, batchChanges, batchBytes, gatherMs } = log;
+  return {
+    ...logApplierDefaults,
+    changesMax: batchChanges,
+    bytesMax: batchBytes,
+    gatherMs,
+    whole: transactions === 'whole',
+    followerTimeoutMs: Math.max(writes.followerTimeoutMs, logApplierDefaults.followerTimeoutMs),
+  };
+}
+
 /** The worker's options. */
 export function workerOptionsOf(
   options: MigrationOptions,
@@ -144,6 +179,7 @@ export function workerOptionsOf(
       followerTimeoutMs: Math.max(writes.followerTimeoutMs, applierDefaults.followerTimeoutMs),
       refusedAttemptsMax: worker.refusedAttemptsMax,
     },
+    log: logOptionsOf(options),
     backfill: backfillOptionsOf(options, context),
   };
 }

@@ -1,3 +1,4 @@
+export { type CollectionMapping, type MappedColumn, spellingOf } from './column-mappings.ts';
 export { defineMigration } from './define-migration.ts';
 export {
   backfillOptionsOf,

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
-import { rememberFolder } from './config-folder.ts';
+import { rememberFile, rememberFolder } from './config-folder.ts';
 import type { DefinedMigration } from './migration-config.ts';
 
 /** Names that are looked for, in this order. */
@@ -46,6 +46,7 @@ export async function loadConfig(path: string = process.cwd()): Promise<LoadedCo
   }
   const folder = dirname(file);
   rememberFolder(definition, folder);
+  rememberFile(definition, file);
   return { definition, path: file, folder };
 }
 

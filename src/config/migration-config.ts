@@ -1,5 +1,6 @@
 import type { ControlConnector } from '../control/index.ts';
 import type { Gate } from '../gates/index.ts';
+import type { ColumnOverride } from '../mapping/index.ts';
 import type {
   Capture,
   FailureMode,
@@ -47,6 +48,8 @@ export interface CollectionConfig {
   readonly shadowReadSample?: number;
   /** Field or `child.field` of either side → why it is not compared, and until when. */
   readonly ignore?: Readonly<Record<string, IgnoredField>>;
+  /** Column or `child.column` → what becomes of its values between the engines, where the default is not what is wanted. */
+  readonly columns?: Readonly<Record<string, ColumnOverride>>;
   readonly transformVersion?: number;
 }
 
@@ -77,6 +80,7 @@ export interface CollectionDraft {
   readonly latencyBudgetMs: number;
   readonly shadowReadSample: number;
   readonly ignore: Readonly<Record<string, IgnoredField>>;
+  readonly columns: Readonly<Record<string, ColumnOverride>>;
   readonly transformVersion: number;
 }
 

@@ -9,6 +9,14 @@ import {
 } from '../migration/index.ts';
 import { type Runtime, systemRuntime, withDeadline } from '../runtime/index.ts';
 import type { MigrationStore } from '../store/index.ts';
+import type { CollectionMapping } from './column-mappings.ts';
+import {
+  mappingsOf,
+  needsTypes,
+  type SideShapes,
+  tablesOf,
+  transformsOf,
+} from './compose-mappings.ts';
 import { folderOf } from './config-folder.ts';
 import type { CollectionDraft, DefinedMigration } from './migration-config.ts';
 import type { MigrationOptions } from './options.ts';
@@ -36,6 +44,8 @@ export interface OpenOptions {
 
 /** A migration with its stores and control store, and what closes them. */
 export interface OpenedMigration extends MigrationContext {
+  /** Collection → how its columns go over, where the stores are of different engines or columns have options of their own. */
+  readonly mappings: ReadonlyMap<string, CollectionMapping>;
   readonly options: MigrationOptions;
   readonly definition: DefinedMigration;
   /** Idempotent. */
@@ -52,10 +62,12 @@ export async function openMigration(
 ): Promise<OpenedMigration> {
   const runtime = options.runtime ?? systemRuntime;
   const tolerateMs = options.unreachable === 'tolerate' ? (options.catalogMs ?? 3_000) : null;
+  const types = needsTypes(definition);
   const [source, target] = await Promise.all([
-    shapesOf(definition, 'source', runtime, tolerateMs),
-    shapesOf(definition, 'target', runtime, tolerateMs),
+    shapesOf(definition, 'source', runtime, tolerateMs, types),
+    shapesOf(definition, 'target', runtime, tolerateMs, types),
   ]);
+  const mappings = mappingsOf(definition, source, target, tolerateMs === null);
   const opened: { close(): Promise<void> }[] = [];
   const close = async (): Promise<void> => {
     await Promise.allSettled(opened.splice(0).map((one) => one.close()));
@@ -66,7 +78,15 @@ export async function openMigration(
   };
   const connect = async (side: Side, { shapes, error }: SideShapes): Promise<MigrationStore> =>
     error === null
-      ? keep(await definition[side].connect({ migration: definition.name, side, shapes, runtime }))
+      ? keep(
+          await definition[side].connect({
+            migration: definition.name,
+            side,
+            shapes,
+            logged: loggedIn(definition),
+            runtime,
+          }),
+        )
       : unreachableStore(side, definition[side].engine, error.reason);
   try {
     const control = keep(await (await controlOf(definition, options.folder)).connect(runtime));
@@ -77,7 +97,8 @@ export async function openMigration(
     return {
       definition,
       options: definition.options,
-      migration: migrationOf(definition, source.shapes, target.shapes),
+      migration: migrationOf(definition, source.shapes, target.shapes, mappings),
+      mappings,
       stores,
       control,
       runtime,
@@ -103,10 +124,9 @@ export async function controlOf(
   return sqlite({ file: join(folder ?? process.cwd(), '.changeover', `${name}.db`) });
 }
 
-interface SideShapes {
-  readonly shapes: ReadonlyMap<string, Shape>;
-  /** Set when the store had to be asked for keys and did not answer; the shapes are then without keys. */
-  readonly error: { readonly reason: unknown } | null;
+function loggedIn(definition: DefinedMigration): ReadonlySet<string> {
+  const drafts = [...definition.collections.values()];
+  return new Set(drafts.filter(({ capture }) => capture === 'log').map(({ name }) => name));
 }
 
 async function shapesOf(
@@ -114,15 +134,16 @@ async function shapesOf(
   side: Side,
   runtime: Runtime,
   tolerateMs: number | null,
+  types: boolean,
 ): Promise<SideShapes> {
   const drafts = [...definition.collections.values()];
   const shapes = (of: (draft: CollectionDraft) => Shape): ReadonlyMap<string, Shape> =>
     new Map(drafts.map((draft) => [draft.name, of(draft)] as const));
-  if (drafts.every((draft) => isComplete(draft[side]))) {
-    return { shapes: shapes((draft) => asShape(draft[side])), error: null };
+  if (!types && drafts.every((draft) => isComplete(draft[side]))) {
+    return { shapes: shapes((draft) => asShape(draft[side])), error: null, tables: null };
   }
   try {
-    const asked = definition[side].describeTables?.(runtime) ?? Promise.resolve([]);
+    const asked = definition[side].describeTables?.(runtime, { types }) ?? Promise.resolve([]);
     const what = `a look at the tables of the ${side}`;
     const tables = await (tolerateMs === null
       ? asked
@@ -132,12 +153,18 @@ async function shapesOf(
         ? asShape(draft[side])
         : resolveShape(draft[side], tables, { collection: draft.name, side }),
     );
-    return { shapes: complete, error: null };
+    return {
+      shapes: complete,
+      error: null,
+      tables: types ? tablesOf(complete, tables, side) : null,
+    };
   } catch (reason) {
     // Whatever it is (a renamed table, a lost privilege): the way back must not fail for it.
     if (tolerateMs === null) throw reason;
-    const keyless = shapes(({ [side]: draft }) => ({ table: draft.table, key: draft.key ?? [] }));
-    return { shapes: keyless, error: { reason } };
+    const keyless = shapes(({ [side]: draft }) =>
+      isComplete(draft) ? asShape(draft) : { table: draft.table, key: draft.key ?? [] },
+    );
+    return { shapes: keyless, error: { reason }, tables: null };
   }
 }
 
@@ -145,14 +172,19 @@ function migrationOf(
   definition: DefinedMigration,
   source: ReadonlyMap<string, Shape>,
   target: ReadonlyMap<string, Shape>,
+  mappings: ReadonlyMap<string, CollectionMapping>,
 ): Migration {
-  const collections = [...definition.collections.values()].map((draft): [string, Collection] => [
-    draft.name,
-    Object.freeze({
-      ...draft,
-      source: source.get(draft.name) as Shape,
-      target: target.get(draft.name) as Shape,
-    }),
-  ]);
+  const collections = [...definition.collections.values()].map((draft): [string, Collection] => {
+    const { columns: _said, ...rest } = draft;
+    return [
+      draft.name,
+      Object.freeze({
+        ...rest,
+        ...transformsOf(draft, mappings.get(draft.name)),
+        source: source.get(draft.name) as Shape,
+        target: target.get(draft.name) as Shape,
+      }),
+    ];
+  });
   return Object.freeze({ name: definition.name, collections: new Map(collections) });
 }

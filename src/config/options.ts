@@ -1,18 +1,19 @@
-import { applierDefaults } from '../capture/index.ts';
+import { applierDefaults, logApplierDefaults } from '../capture/index.ts';
 import { defaultCutoverLimits } from '../cutover/index.ts';
 import { defaultProfile } from '../gates/index.ts';
 import { routerDefaults } from '../router/index.ts';
 import { workerDefaults } from '../worker/index.ts';
+import { columnOverrides } from './column-overrides.ts';
 import { choice, ms, type OptionEntry, share, textOrNone, whole } from './option-entry.ts';
 import { throttleOptions } from './throttle-options.ts';
 
 /** Options of one collection, beside its shapes and transforms. */
 export const collectionOptions = {
   capture: choice({
-    values: ['app', 'outbox'],
+    values: ['app', 'outbox', 'log'],
     default: 'app',
     effect:
-      'Who makes a change known. `app`: this library makes the writes. `outbox`: a trigger that `start` installs, or the caller’s own transaction.',
+      'Who makes a change known. `app`: this library makes the writes. `outbox`: a trigger that `start` installs, or the caller’s own transaction. `log`: the store’s own log, so every writer, changed or not.',
   }),
   write: choice({
     values: ['serial', 'parallel', 'deferred'],
@@ -178,6 +179,20 @@ export const optionTable = {
       max: 1,
       effect: 'The copy stops when a larger share of the rows cannot be transformed or stored.',
     }),
+    transformThreads: whole({
+      unit: 'threads',
+      default: 0,
+      min: 0,
+      max: 64,
+      effect:
+        'Threads that read, transform and write chunks of records, each with connections of its own; 0: the main thread. They load the configuration file again: nothing of it may depend on what the process did before.',
+    }),
+    deferIndexes: choice({
+      values: ['none', 'secondary', 'all'],
+      default: 'none',
+      effect:
+        'Indexes of an empty target that are taken down for the copy and made again behind it: `secondary` those that are no constraint, `all` the key as well (live changes wait until it is back). PostgreSQL; not for fail-closed collections.',
+    }),
     ...throttleOptions,
   },
   verify: {
@@ -295,6 +310,34 @@ export const optionTable = {
       'The hold begins only when no waiting change is older than this.',
     ),
   },
+  log: {
+    transactions: choice({
+      values: ['split', 'whole'],
+      default: 'split',
+      effect:
+        'With capture `log`. `whole`: the follower shows only states that the authority had, transaction by transaction. `split`: large ones come in parts, in bounded memory.',
+    }),
+    batchChanges: whole({
+      unit: 'row changes',
+      default: logApplierDefaults.changesMax,
+      min: 1,
+      max: 1_000_000,
+      effect: 'So many changes of the log are put together in one follower transaction, at most.',
+    }),
+    gatherMs: ms(
+      logApplierDefaults.gatherMs,
+      0,
+      10_000,
+      'Small batches of the log begin at least so far apart: less work for both stores, for so much more lag. A change that comes alone does not wait.',
+    ),
+    batchBytes: whole({
+      unit: 'bytes',
+      default: logApplierDefaults.bytesMax,
+      min: 65_536,
+      max: 1_073_741_824,
+      effect: 'The same in bytes of values; the worker holds about four times as much in memory.',
+    }),
+  },
   worker: {
     pollMs: ms(workerDefaults.pollMs, 1, 60_000, 'Between two looks at an empty queue.'),
     batch: whole({
@@ -357,6 +400,7 @@ export function optionsReference(): string {
   const head = '| option | default | unit | range | effect |\n| --- | --- | --- | --- | --- |';
   const sections = [
     ['collections.<name>', collectionOptions],
+    ['collections.<name>.columns.<column>', columnOverrides],
     ...Object.entries(optionTable),
   ] as readonly (readonly [string, Readonly<Record<string, OptionEntry<unknown>>>])[];
   const body = sections.map(

@@ -1,3 +1,4 @@
+import { endStreams } from '../capture/index.ts';
 import { applyEvent, type MigrationContext } from '../control/index.ts';
 import { switchAuthority } from '../cutover/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
@@ -128,10 +129,13 @@ export async function advanceMigration(
   const begins = !follows(state.phase) && follows(to);
   const next = await (begins ? journalledFrom(context, state, publish) : publish());
   // After the state, so that nobody can skip the journal while the reverse direction still needs it. `resumeCutover` repeats it.
-  if (to === 'retired')
+  if (to === 'retired') {
     await changeRole(context, 'target', 'authority', 'idle', next.epoch, RETIRE_GUARD_MS).catch(
       () => {},
     );
+    // A worker repeats this one too.
+    await endStreams(context, 'target').catch(() => {});
+  }
   return { state: next, gates: plan.gates };
 }
 

@@ -7,6 +7,7 @@ import type {
   SwitchResult,
 } from '../cutover/index.ts';
 import type { Gate, GateProfile, GateResult, GateVerdict } from '../gates/index.ts';
+import type { LogRetention } from '../log/index.ts';
 import type { MigrationState, Phase, Side } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
 import type { GuardState } from '../store/index.ts';
@@ -107,6 +108,17 @@ export interface SideStatus {
   readonly error: string | null;
 }
 
+/** Where the follower stands in the authority's log. */
+export interface LogStatus {
+  /** Of the follower, and of the end of the log a moment later; null: no answer, see `error`. */
+  readonly position: string | null;
+  readonly end: string | null;
+  /** The follower stands at the end. */
+  readonly level: boolean;
+  readonly retention: LogRetention | null;
+  readonly error: string | null;
+}
+
 /** How the way back stands. */
 export interface RollbackReadiness {
   readonly ready: boolean;
@@ -125,6 +137,8 @@ export interface Status {
   /** Newest version first. */
   readonly fleet: readonly FleetGroup[];
   readonly sides: Readonly<Record<Side, SideStatus>>;
+  /** null: nothing is captured from the log, or nobody follows it in this phase. */
+  readonly log: LogStatus | null;
   /** Of this generation. */
   readonly backfill: readonly BackfillCheckpoint[];
   readonly mismatches: { readonly suspect: number; readonly open: number };

@@ -1,3 +1,4 @@
+import { logLag } from '../capture/index.ts';
 import {
   type BackfillCheckpoint,
   findForeignGuard,
@@ -5,11 +6,18 @@ import {
 } from '../control/index.ts';
 import { messageOf } from '../errors/index.ts';
 import type { Gate, GateProfile } from '../gates/index.ts';
-import { authorityOf, type MigrationState, type Phase, type Side } from '../migration/index.ts';
+import {
+  authorityOf,
+  type MigrationState,
+  type Phase,
+  routingTable,
+  type Side,
+} from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import { phaseAhead, planFor } from './advance-migration.ts';
 import type {
   FleetGroup,
+  LogStatus,
   Plan,
   RollbackReadiness,
   SideStatus,
@@ -30,10 +38,11 @@ export async function migrationStatus(
 ): Promise<Status> {
   const { control, migration } = context;
   const state = await control.load(migration.name);
-  const [fleet, source, target, backfill, suspect, open, next, foreign] = await Promise.all([
+  const [fleet, source, target, log, backfill, suspect, open, next, foreign] = await Promise.all([
     fleetGroups(context),
     sideStatus(context, state, 'source'),
     sideStatus(context, state, 'target'),
+    logStatus(context, state),
     checkpoints(context, state),
     control.mismatches.count(migration.name, 'suspect'),
     control.mismatches.count(migration.name, 'open'),
@@ -46,11 +55,12 @@ export async function migrationStatus(
     state,
     fleet,
     sides,
+    log,
     backfill,
     mismatches: { suspect, open },
     foreign,
     next,
-    rollback: rollbackReadiness(state, sides),
+    rollback: rollbackReadiness(state, sides, log),
   };
 }
 
@@ -108,6 +118,29 @@ async function sideStatus(
   };
 }
 
+async function logStatus(
+  context: MigrationContext,
+  state: MigrationState,
+): Promise<LogStatus | null> {
+  if (routingTable[state.phase].follow !== 'apply') return null;
+  const { clock } = context.runtime;
+  const none = { position: null, end: null, level: false, retention: null };
+  try {
+    const lag = await withDeadline(clock, STORE_MS, 'the log', logLag(context, state));
+    if (lag === null) return null;
+    const { position, end, retention } = lag;
+    return {
+      position: position?.text ?? null,
+      end: end.text,
+      level: position !== null && position.sequence >= end.sequence,
+      retention,
+      error: position === null ? 'the follower does not know where its log begins' : null,
+    };
+  } catch (error) {
+    return { ...none, error: messageOf(error) };
+  }
+}
+
 async function checkpoints(
   context: MigrationContext,
   state: MigrationState,
@@ -123,6 +156,7 @@ async function checkpoints(
 function rollbackReadiness(
   state: MigrationState,
   sides: Readonly<Record<Side, SideStatus>>,
+  log: LogStatus | null,
 ): RollbackReadiness {
   const to = phaseBehind(state);
   const never = { ready: false, to, readsMs: null, writesMs: null };
@@ -148,8 +182,14 @@ function rollbackReadiness(
       ...never,
       message: `${queue.dead} dead letters of the reverse direction have to be redriven or discarded first.`,
     };
+  if (log !== null && (log.error !== null || log.retention?.state === 'lost'))
+    return {
+      ...never,
+      message: `The log of the target cannot be applied to the source: ${log.error ?? 'a part of it is gone'}.`,
+    };
   // The age of the oldest change is what the reverse direction is behind; draining it takes about as long, at most.
   const ms = SPREAD_MS + queue.oldestMs;
-  const message = `${queue.waiting} changes of the reverse direction have to drain, then authority changes.`;
+  const behind = log === null || log.level ? '' : ', and what is left of the log,';
+  const message = `${queue.waiting} changes of the reverse direction${behind} have to drain, then authority changes.`;
   return { ready: true, to, readsMs: ms, writesMs: ms, message };
 }

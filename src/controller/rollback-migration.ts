@@ -1,3 +1,4 @@
+import { removeAllStreams } from '../capture/index.ts';
 import {
   applyEvent,
   type MigrationContext,
@@ -182,7 +183,17 @@ async function stopFollowing(
     throw error;
   }
   if (to === 'off') await shutTarget(context, epoch);
+  await forgetLog(context).catch(() => {});
   return done(last, null);
+}
+
+/**
+ * Nobody reads the log any more, which must not fill a disk; nor does anybody need what a switch prepared that was undone. Whoever starts again begins
+ * a new one, and may have done so already.
+ */
+async function forgetLog(context: MigrationContext): Promise<void> {
+  const { phase } = await context.control.load(context.migration.name);
+  if (!follows(phase)) await removeAllStreams(context);
 }
 
 /** Nobody applies changes any more: late ones find the door shut. A target that does not answer keeps nobody in the phase. */

@@ -1,3 +1,4 @@
+import { prepareStream, removeAllStreams, streamEnds } from '../capture/index.ts';
 import {
   applyEvent,
   type MigrationContext,
@@ -14,6 +15,8 @@ import { changeRole } from './guard-role.ts';
 
 const FLEET_MS = 3_000;
 const GUARD_MS = 10_000;
+/** A slot waits for the transactions that run when it is made. */
+const LOG_MS = 30_000;
 const LEFTOVERS_MAX = 1_000_000;
 const MISMATCHES_PAGE = 500;
 
@@ -172,8 +175,25 @@ async function leaveOff(
   return shadow ? enter() : journalledFrom(context, state, enter);
 }
 
+/** A stream of an earlier generation may have this name: what it left is not resumed. */
+async function beginLog(context: MigrationContext, before: MigrationState): Promise<void> {
+  const ends = streamEnds(context, 'source', before.epoch);
+  if (ends === null) return;
+  // Somebody else may have been quicker, and what follows would take their stream away.
+  const { version } = await context.control.load(context.migration.name);
+  if (version !== before.version)
+    throw new ChangeoverError(
+      'STATE_CHANGED',
+      `The state is at version ${version}, and was at ${before.version} when this began.`,
+    );
+  await removeAllStreams(context);
+  // Of a stream whose slot was dropped by hand this is all that is left.
+  await ends.door.forget(ends.stream);
+  await prepareStream(ends, LOG_MS);
+}
+
 /**
- * Stops unjournalled writes, then publishes a phase in which everybody journals. When the publication fails the guard goes back,
+ * Keeps the source's log from here on, stops unjournalled writes, then publishes a phase in which everybody journals. When the publication fails the guard goes back,
  * unless it succeeded after all.
  */
 export async function journalledFrom(
@@ -182,13 +202,20 @@ export async function journalledFrom(
   publish: () => Promise<MigrationState>,
 ): Promise<MigrationState> {
   const { epoch } = before;
-  await changeRole(context, 'source', 'idle', 'authority', epoch, GUARD_MS);
+  let changed = false;
   try {
+    await beginLog(context, before);
+    await changeRole(context, 'source', 'idle', 'authority', epoch, GUARD_MS);
+    changed = true;
     return await publish();
   } catch (error) {
     const now = await context.control.load(context.migration.name).catch(() => null);
-    if (now !== null && now.phase === before.phase && now.epoch === epoch)
-      await changeRole(context, 'source', 'authority', 'idle', epoch, GUARD_MS).catch(() => {});
+    if (now !== null && now.phase === before.phase && now.epoch === epoch) {
+      if (changed)
+        await changeRole(context, 'source', 'authority', 'idle', epoch, GUARD_MS).catch(() => {});
+      // Nobody would ever read it, and the source would keep its log for it.
+      await removeAllStreams(context).catch(() => {});
+    }
     throw error;
   }
 }

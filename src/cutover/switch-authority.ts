@@ -1,3 +1,4 @@
+import { removeStreams } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
 import { authorityOf, type CutoverState } from '../migration/index.ts';
@@ -57,6 +58,8 @@ async function settle(run: SwitchRun): Promise<SwitchResult> {
       for (const side of ['source', 'target'] as const)
         await clearStaleMark(run.context, side, run.options.lockTimeoutMs);
     });
+    // Nobody reads it any more, and it keeps the old authority's log from being tidied up. A worker repeats this.
+    await removeStreams(run.context, run.old, run.state.epoch).catch(() => {});
   } catch {
     settled = false;
   }

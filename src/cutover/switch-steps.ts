@@ -1,3 +1,4 @@
+import { prepareStream, streamEnds } from '../capture/index.ts';
 import { waitForAcknowledgements } from '../control/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
 import { isRefusal, type Side, transition } from '../migration/index.ts';
@@ -63,6 +64,9 @@ async function preflight(run: SwitchRun): Promise<void> {
     if (collection.capture === 'outbox')
       await context.stores[to].setup.installCapture(collection.name);
   }
+  // Its log is kept from before the hold: making a slot waits for every running transaction. All that commits there until the flip is the door's.
+  const reverse = streamEnds(context, to, state.epoch + 1);
+  if (reverse) await prepareStream(reverse, options.drainTimeoutMs);
   const { clock } = context.runtime;
   const until = clock.monotonic() + options.drainTimeoutMs;
   await heardOf(run, () => until - clock.monotonic());

@@ -1,3 +1,4 @@
+import { caughtUp } from '../capture/index.ts';
 import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
 import type { Side } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
@@ -40,6 +41,9 @@ export async function changing(
 export const deadMessage = (side: Side, dead: number): string =>
   `${dead} dead letters wait in the queue of the ${side}; redriven after the switch they would re-read the wrong store. Redrive or discard them first.`;
 
+/** One look at the log waits so long for its end to arrive. */
+const LOG_MS = 250;
+
 /** How full a queue may be at the end of a drain. */
 export interface DrainGoal {
   readonly waitingMax: number;
@@ -47,7 +51,7 @@ export interface DrainGoal {
   readonly oldestMsMax: number;
 }
 
-/** Until the old authority's queue is as empty as that, with nothing dead in it. */
+/** Until the follower has all of the old authority's log, and its queue is as empty as that, with nothing dead in it. */
 export async function drainWithin(
   run: SwitchRun,
   left: () => number,
@@ -58,6 +62,8 @@ export async function drainWithin(
   const { clock } = context.runtime;
   for (;;) {
     const ms = Math.max(left(), LOOK_MS);
+    // The log first: a change of it that the follower refuses goes to the queue.
+    const log = await caughtUp(context, run.state, Math.min(ms, LOG_MS));
     const { waiting, dead, oldestMs } = await withDeadline(
       clock,
       ms,
@@ -65,8 +71,10 @@ export async function drainWithin(
       queue.depth(),
     );
     if (dead > 0) run.fail(deadMessage(run.old, dead));
-    if (waiting === 0 || (waiting <= goal.waitingMax && oldestMs <= goal.oldestMsMax)) return;
+    const empty = waiting === 0 || (waiting <= goal.waitingMax && oldestMs <= goal.oldestMsMax);
+    if (log && empty) return;
     if (left() <= LOOK_MS) {
+      if (!log) run.fail(`The log of the ${run.old} is not applied to its end yet.`);
       run.fail(
         `${waiting} changes still wait in the queue of the ${run.old}, the oldest for ${Math.round(oldestMs)} ms.`,
       );

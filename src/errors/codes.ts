@@ -33,6 +33,11 @@ export const errorCatalogue = {
     'A value cannot be represented exactly.',
     'Pass numbers beyond 2^53 as bigint or string, and dates as Date or ISO text.',
   ),
+  MAPPING_REFUSED: entry(
+    'reject',
+    'A value of one store cannot be held by the column of the other one.',
+    'Correct the value or the column, or say in `columns` of the collection what becomes of such values; until then its change waits in the dead letters.',
+  ),
   COLLECTION_UNKNOWN: entry(
     'reject',
     'The migration has no collection of this name.',
@@ -142,6 +147,26 @@ export const errorCatalogue = {
     'retry',
     'Another worker took over this backfill chunk.',
     'Nothing to do: the other worker finishes it.',
+  ),
+  CHECKPOINT_MOVED: entry(
+    'retry',
+    'Another worker has applied this part of the log.',
+    'Nothing to do: the other worker goes on from there.',
+  ),
+  LOG_LOST: entry(
+    'halt',
+    'A part of the log that has not been applied can never be read again: the slot or the log is gone, or it is another server.',
+    'The follower cannot be brought up to date from the log: `changeover abort`, then start anew; look at what removed the slot or purged the log first.',
+  ),
+  LOG_UNSUPPORTED: entry(
+    'reject',
+    'The log of a store cannot be read: a setting or a privilege is missing.',
+    'Do what the message says; `changeover check` shows all findings at once.',
+  ),
+  SCHEMA_CHANGED: entry(
+    'halt',
+    'A table changed its form in the middle of the migration in a way that the mapping does not cover.',
+    'Adapt the mapping or take the change back, as the message says, then start the worker again; nothing was skipped.',
   ),
   LEFTOVERS_FOUND: entry(
     'reject',

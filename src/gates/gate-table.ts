@@ -1,6 +1,7 @@
 import type { Phase } from '../migration/index.ts';
 import type { Gate } from './gate.ts';
 import {
+  logKept,
   noDeadLetters,
   noDeadLettersAtSwitch,
   noMismatches,
@@ -20,13 +21,14 @@ export const gateTable: Readonly<Record<Phase, readonly Gate[]>> = {
   off: [],
   'shadow-write': [],
   'dual-write': [fleetAcknowledged],
-  backfill: [everyoneFollows],
-  'shadow-read': [fleetAcknowledged, backfillComplete, noDeadLetters, queueLag],
+  backfill: [everyoneFollows, logKept],
+  'shadow-read': [fleetAcknowledged, backfillComplete, noDeadLetters, queueLag, logKept],
   'read-switch': [
     fleetAcknowledged,
     backfillComplete,
     noDeadLetters,
     queueLag,
+    logKept,
     verifyPassed,
     noMismatches,
     shadowReadParity,
@@ -35,11 +37,12 @@ export const gateTable: Readonly<Record<Phase, readonly Gate[]>> = {
     fleetAcknowledged,
     noDeadLettersAtSwitch,
     queueLag,
+    logKept,
     verifyPassed,
     noMismatches,
     shadowReadParity,
     dialComplete,
     reverseReady,
   ],
-  retired: [fleetAcknowledged, noDeadLetters, queueLag, noMismatches],
+  retired: [fleetAcknowledged, noDeadLetters, queueLag, logKept, noMismatches],
 };

@@ -1,3 +1,5 @@
+import { caughtUp, logLag, logReaders, logStopped } from '../capture/index.ts';
+import type { MigrationContext } from '../control/index.ts';
 import { authorityOf } from '../migration/index.ts';
 import { counted, fail, pass, unknown } from './answers.ts';
 import { followingBegan } from './following-began.ts';
@@ -41,6 +43,57 @@ export const queueLag: Gate = {
       : fail(`${seen}; ${limits}.`, { waiting, oldestMs });
   },
 };
+
+/** What is captured from the log arrives, and none of it is about to be thrown away. */
+export const logKept: Gate = {
+  name: 'log-lag',
+  question: 'Does the follower keep up with the log, and is the log kept for it?',
+  overridable: true,
+  async evaluate({ context, state, profile }) {
+    const lag = await logLag(context, state);
+    if (lag === null) return pass('No collection is captured from the log.', {});
+    const { position, end, retention } = lag;
+    const evidence = { position: position?.text ?? null, end: end.text, ...retention };
+    const kept = `${retention.retainedBytes} bytes of log are kept for it`;
+    if (retention.state === 'lost')
+      return fail(
+        'A part of the log that was not applied is gone: abort and start anew.',
+        evidence,
+      );
+    if (retention.state === 'at-risk')
+      return fail(
+        `${kept}, ${retention.leftBytes ?? '?'} more and the store throws away what was not applied. Find out what holds up the worker, or give the log more room.`,
+        evidence,
+      );
+    if (position === null)
+      return fail('The follower does not know where its log begins.', evidence);
+    const waitMs = Math.min(profile.queueOldestMsMax, LOG_WAIT_MS);
+    return (await caughtUp(context, state, waitMs))
+      ? pass(`A change written now arrived within ${seconds(waitMs)}; ${kept}.`, evidence)
+      : fail(
+          `A change written now did not arrive within ${seconds(waitMs)}; ${kept}. ${await whyStopped(context)}`,
+          evidence,
+        );
+  },
+};
+
+/** What a worker said last when it could not go on, in this period of authority. It may be over, but then the log would move. */
+async function whyStopped(context: MigrationContext): Promise<string> {
+  const { control, migration } = context;
+  if ((await logReaders(context)).length === 0)
+    return 'No worker is running: start one with changeover run.';
+  const lines = await control.history(migration.name, RECENT);
+  const begun = lines.findIndex(({ action }) => action === 'start' || action === 'cutover-commit');
+  const last = lines
+    .slice(0, begun < 0 ? RECENT : begun)
+    .find(({ action }) => action === logStopped);
+  return last
+    ? `The worker stopped following: ${last.reason}`
+    : 'A worker is running: look at its output, and at the load of both stores.';
+}
+
+const RECENT = 200;
+const LOG_WAIT_MS = 2_000;
 
 const seconds = (ms: number): string => `${Number((ms / 1_000).toFixed(1))} s`;
 

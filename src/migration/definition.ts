@@ -1,4 +1,4 @@
-import { ChangeoverError, messageOf } from '../errors/index.ts';
+import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
 import type { DataRecord } from '../record/index.ts';
 import type { Side } from './phase.ts';
 
@@ -27,7 +27,7 @@ export interface Shape {
 export type Transform = (record: DataRecord) => DataRecord | null;
 
 /** Who makes the change known. */
-export type Capture = 'app' | 'outbox';
+export type Capture = 'app' | 'outbox' | 'log';
 /** How a dual write reaches the follower. */
 export type WriteMode = 'serial' | 'parallel' | 'deferred';
 /** What a failing follower means for the caller. */
@@ -49,6 +49,11 @@ export interface Collection {
   readonly backward: Transform;
   /** True when forward and backward are both the identity: bytes may be passed through. */
   readonly identity: boolean;
+  /** True when forward and backward convert each column by itself: they may be given a part of a record. Absent: no. */
+  readonly columnwise?: boolean;
+  /** Without a transform of its own: the target makes the same values of the source's texts as of the converted ones, or refuses them. Rows may be
+   * passed through as text (`store/text-source.ts`). Absent: false. */
+  readonly passesText?: boolean;
   readonly capture: Capture;
   readonly write: WriteMode;
   readonly failureMode: FailureMode;
@@ -77,7 +82,7 @@ export function collectionOf(migration: Migration, name: string): Collection {
   );
 }
 
-/** A record of the authority in the follower's shape. Throws TRANSFORM_FAILED, without values in the message. */
+/** A record of the authority in the follower's shape. Throws TRANSFORM_FAILED or MAPPING_REFUSED, without values in the message. */
 export function toFollower(
   collection: Collection,
   follower: Side,
@@ -89,6 +94,8 @@ export function toFollower(
   try {
     result = transform(record);
   } catch (error) {
+    // Not the transform's: the mapping of types around it says which column and what to do.
+    if (isChangeoverError(error, 'MAPPING_REFUSED')) throw error;
     throw new ChangeoverError(
       'TRANSFORM_FAILED',
       `The ${follower === 'target' ? 'forward' : 'backward'} transform of "${collection.name}" threw: ${messageOf(error)}.`,

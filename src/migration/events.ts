@@ -60,6 +60,20 @@ export type ChangeoverEvent =
       readonly failed: number;
       readonly ms: number;
     }
+  | {
+      /** A part of the log of `side` has been applied. */
+      readonly type: 'log';
+      readonly side: Side;
+      /** Row changes read. */
+      readonly changes: number;
+      /** Keys written, keys that were there in a newer version, keys left to the queue. */
+      readonly applied: number;
+      readonly stale: number;
+      readonly parked: number;
+      /** From the newest commit to its application, by both clocks; null: not known. */
+      readonly lagMs: number | null;
+      readonly ms: number;
+    }
   | { readonly type: 'dead-letter'; readonly collection: string; readonly reason: string }
   | {
       readonly type: 'breaker';

@@ -70,7 +70,7 @@ export class WritePath {
   /** The authority's closure alone; see `Router.write`. */
   closures<T>(name: string, closures: Readonly<Record<Side, () => Promise<T>>>): Promise<T> {
     // Not an async function: handing a promise on through one costs as much as all the rest.
-    if (this.#context.migration.collections.get(name)?.capture !== 'outbox')
+    if ((this.#context.migration.collections.get(name)?.capture ?? 'app') === 'app')
       return this.#refuseClosures(name);
     return this.#gate.routed(name, (pass) => closures[authorityOf(pass.state.phase)]());
   }
@@ -79,7 +79,7 @@ export class WritePath {
     const collection = collectionOf(this.#context.migration, name);
     throw new ChangeoverError(
       'CONFIG_INVALID',
-      `Collection "${collection.name}" is captured by the library, so a closure's write would not be seen: declare capture "outbox", or use keyed writes.`,
+      `Collection "${collection.name}" is captured by the library, so a closure's write would not be seen: declare capture "outbox" or "log", or use keyed writes.`,
     );
   }
 
@@ -93,6 +93,9 @@ export class WritePath {
     const write = this.#authorityWrite(state, authority, request);
     if (follow !== 'apply')
       return this.#writeWithoutFollower(state, authority, write, request.collection, timing.stuck);
+    // The log tells the follower, whoever wrote.
+    if (request.collection.capture === 'log')
+      return this.#commit(authority, { ...write, journal: 'log' });
     if (request.collection.failureMode === 'fail-closed')
       return this.#failClosed.write(state, authority, write, request.collection);
     if (request.collection.write === 'parallel')
@@ -128,6 +131,9 @@ export class WritePath {
       timeoutMs: this.#options.authorityTimeoutMs,
     };
     if (view === authority || collection.identity || action === 'delete') return base;
+    // What is not written stays as it is: merged, it would go through both conversions, and come back with what they lose.
+    if (collection.columnwise)
+      return { ...base, record: toFollower(collection, authority, record) ?? {} };
     // The application speaks the other side's shape: merge there, under the key's lock, then translate.
     const revise = (current: DataRecord | null): DataRecord => {
       const known = toFollower(collection, view, current) ?? {};
@@ -158,6 +164,8 @@ export class WritePath {
     stuck: boolean,
   ): Promise<Written> {
     // Its entry waits until somebody follows, who then reads the key as it is. Not for fail-closed: its follower is asked first or nobody is.
+    if (stuck && collection.capture === 'log')
+      return this.#commit(authority, { ...write, journal: 'log' });
     if (stuck && collection.failureMode !== 'fail-closed')
       return this.#commit(authority, {
         ...write,

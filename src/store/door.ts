@@ -1,5 +1,7 @@
+import type { LogCheckpoint, LogStart } from '../log/index.ts';
 import type { Change, DataRecord, Key, Version } from '../record/index.ts';
 import type { KeyRange, StoredRecord } from './record-store.ts';
+import type { TextSource } from './text-source.ts';
 
 /**
  * What the door did with a change.
@@ -84,12 +86,65 @@ export interface Door {
    * lets it in (docs/design/pruning-fences.md). STORE_CONFLICT while chunks keep beginning.
    */
   pruneFences(before: Version): Promise<number>;
+  /** Entry of what a log delivers. Optional: without it, nothing that is captured from a log can follow here. */
+  readonly log?: LogDoor;
   /** Bytes passed through from a store of the same engine, where both declare `supportsCopyStream` and shapes are identical. */
   readonly copyChunk?: (
     ticket: ChunkTicket,
     from: CopySource,
     context: DoorContext,
   ) => Promise<{ readonly inserted: number; readonly rows: number }>;
+  /** The same with text from a store of any engine. STORE_REJECTED: a value, or the collection, is not for this path; records may be. Optional. */
+  readonly copyText?: (
+    ticket: ChunkTicket,
+    from: TextSource,
+    context: DoorContext,
+    /** At most so many rows, from the beginning of the range on; null: all of them. */
+    rowsMax: number | null,
+  ) => Promise<CopiedText>;
+}
+
+export interface CopiedText {
+  readonly inserted: number;
+  readonly rows: number;
+  /** Where the copy ended; null: at the end of the range. */
+  readonly last: Key | null;
+}
+
+/** Changes out of a log, and where the follower stands once they are applied. */
+export interface LogApply {
+  readonly stream: string;
+  /** What the store has to hold now (compare-and-set), and what it holds afterwards. */
+  readonly from: LogCheckpoint;
+  readonly to: LogCheckpoint;
+  /** Each key at most once, with its newest state. Collections in the order in which their records are to be written; deletes go the other way round. */
+  readonly changes: readonly Change[];
+}
+
+/**
+ * Applies a log in its order. Checkpoint and rows commit together, so nothing of a stream enters twice: therefore a change is accepted
+ * iff incoming ≥ fence (a large transaction comes in parts with one version). Everything else is as in `apply`: role, fences, tombstones and chunks.
+ * Transactions of this door (and of `apply` and chunks) carry the mark by which this store's own log leaves them out: no loop.
+ */
+export interface LogDoor {
+  /** null: this stream was never begun here. */
+  checkpoint(stream: string): Promise<LogCheckpoint | null>;
+  /** A stream begins here; one that has begun stays where it is. What the store holds afterwards. LOG_LOST when that is of another log. */
+  begin(stream: string, start: LogStart): Promise<LogCheckpoint>;
+  /** Errors as `Door.apply`, and CHECKPOINT_MOVED when the store holds something else than `from`: nothing was applied. Any number of changes. */
+  apply(batch: LogApply, context: DoorContext): Promise<LogApplied>;
+  /**
+   * The same compare-and-set over a part of the log without changes, whatever the role of this store: for a stream that is prepared and not followed yet.
+   * CHECKPOINT_MOVED when the store holds something else.
+   */
+  move(stream: string, from: LogCheckpoint, to: LogCheckpoint): Promise<void>;
+  /** Idempotent. */
+  forget(stream: string): Promise<void>;
+}
+
+export interface LogApplied {
+  readonly applied: number;
+  readonly stale: number;
 }
 
 /** The reading end of a bulk stream; opaque to engines: `MigrationStore`s of one engine understand each other. */

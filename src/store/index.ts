@@ -1,10 +1,14 @@
 export type { StoreCapabilities } from './capabilities.ts';
 export type {
   ChunkTicket,
+  CopiedText,
   CopySource,
   Door,
   DoorContext,
   DoorVerdict,
+  LogApplied,
+  LogApply,
+  LogDoor,
   OpenChange,
 } from './door.ts';
 export type { Guard, GuardRole, GuardState } from './guard.ts';
@@ -19,5 +23,6 @@ export type {
   StoredRecord,
   Written,
 } from './record-store.ts';
-export type { Finding, InstalledObject, StoreSetup } from './setup.ts';
+export type { DeferredIndexes, Finding, InstalledObject, StoreSetup } from './setup.ts';
 export type { ForeignKeyDescription, TableDescription } from './table-description.ts';
+export type { TextRows, TextSource } from './text-source.ts';

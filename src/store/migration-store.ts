@@ -1,3 +1,4 @@
+import type { ChangeSource } from '../log/index.ts';
 import type { Shape, Side } from '../migration/index.ts';
 import type { ChangeQueue } from '../queue/index.ts';
 import type { Runtime } from '../runtime/index.ts';
@@ -8,6 +9,7 @@ import type { StorePressure } from './pressure.ts';
 import type { RecordStore } from './record-store.ts';
 import type { StoreSetup } from './setup.ts';
 import type { TableDescription } from './table-description.ts';
+import type { TextSource } from './text-source.ts';
 
 /** Everything that one side of a migration offers. An adapter implements this; nothing else knows the engine. */
 export interface MigrationStore {
@@ -25,6 +27,10 @@ export interface MigrationStore {
   readonly guard: Guard;
   /** Preflight, installation, removal. */
   readonly setup: StoreSetup;
+  /** Its commit log, for collections with capture `log`. Optional: without it they are refused. */
+  readonly log?: ChangeSource;
+  /** Its rows as text, in bulk. Optional. */
+  readonly text?: TextSource;
   /** How busy it is. Optional: without it, background work that is to look at it does not go on. */
   readonly pressure?: StorePressure;
   /** Idempotent. Running operations are waited for, at most 5 s. */
@@ -37,6 +43,8 @@ export interface StoreContext {
   readonly side: Side;
   /** Collection name → shape on this side. */
   readonly shapes: ReadonlyMap<string, Shape>;
+  /** Collections that are captured from the log: their versions are log positions. Absent: none. */
+  readonly logged?: ReadonlySet<string>;
   readonly runtime: Runtime;
 }
 
@@ -49,7 +57,11 @@ export interface StoreConnector {
   connect(context: StoreContext): Promise<MigrationStore>;
   /**
    * The tables of the store, over a connection of its own that is closed again: fills in keys that a configuration leaves out, and lets
-   * `changeover init` propose one. Without it every shape states its keys. STORE_UNAVAILABLE.
+   * `changeover init` propose one. Without it every shape states its keys. `types`: with what each column holds, which costs a little more.
+   * STORE_UNAVAILABLE.
    */
-  describeTables?(runtime: Runtime): Promise<readonly TableDescription[]>;
+  describeTables?(
+    runtime: Runtime,
+    wanted?: { readonly types?: boolean },
+  ): Promise<readonly TableDescription[]>;
 }

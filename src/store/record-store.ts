@@ -1,3 +1,4 @@
+import type { LogMark } from '../log/index.ts';
 import type { DataRecord, Key, Version } from '../record/index.ts';
 
 /** A record with its canonical key, as the store gives it back. */
@@ -45,9 +46,10 @@ export interface AuthorityWrite {
    * nothing of ours is installed): so a process that still believes in `off` cannot lose a write after the start; AUTHORITY_FENCED otherwise.
    * The other two are let in with role `authority` or `idle`. The epoch must always be equal.
    * `change`: a journal row (queue entry) is written in the same transaction; its id is the version's sequence.
+   * `log`: the collection is captured from the log: no entry, version is null.
    * `{ intent }`: fail-closed; consumes this committed intent first (exactly one row, else STORE_CONFLICT and no write).
    */
-  readonly journal: 'none' | 'change' | { readonly intent: bigint };
+  readonly journal: 'none' | 'change' | 'log' | { readonly intent: bigint };
   /** How long queue workers leave the journal row to the writing process. 0: at once (deferred). */
   readonly graceMs: number;
   /** Fail-closed: runs inside the open transaction, after the write and before COMMIT. A throw rolls back. */
@@ -108,8 +110,18 @@ export interface RecordStore {
     collection: string,
   ): Promise<{ readonly last: Key | null; readonly estimatedRows: number }>;
   write(write: AuthorityWrite): Promise<Written>;
-  /** At most 500 keys. `epoch` becomes the versions' epoch; must equal the guard's (else AUTHORITY_FENCED). */
-  reread(collection: string, keys: readonly Key[], epoch: number): Promise<readonly Reread[]>;
+  /**
+   * Collections that are captured from the log: the version's sequence is a log position V, and the record holds every change of the key that
+   * committed at or before V (it may hold later ones, which the log brings again). With `seen`, V is the mark's sequence, and only the
+   * transactions of the mark are waited for; else V is the position of now. `busy`: this cannot be shown at the moment.
+   *
+   * At most 500 keys. `epoch` becomes the versions' epoch; must equal the guard's (else AUTHORITY_FENCED). */
+  reread(
+    collection: string,
+    keys: readonly Key[],
+    epoch: number,
+    seen?: LogMark,
+  ): Promise<readonly Reread[]>;
   /** The records as this store would give them back if they were stored (numeric scale, time zone, padding …). */
   canonicalise(collection: string, records: readonly DataRecord[]): Promise<readonly DataRecord[]>;
 }

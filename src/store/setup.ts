@@ -11,8 +11,16 @@ export interface Finding {
 
 /** An object of ours in the store. */
 export interface InstalledObject {
-  readonly kind: 'schema' | 'table' | 'function' | 'trigger' | 'sequence';
+  readonly kind: 'schema' | 'table' | 'function' | 'trigger' | 'sequence' | 'slot' | 'publication';
   readonly name: string;
+}
+
+/** What is taken down of a collection's indexes for a copy. */
+export interface DeferredIndexes {
+  /** How many, the key included. */
+  readonly indexes: number;
+  /** The key is one of them: until it is back the door lets no upsert in (STORE_UNAVAILABLE), and changes stay where they wait. */
+  readonly key: boolean;
 }
 
 /** Preflight, installation and removal. Nothing outside our own schema and triggers is ever touched. */
@@ -34,4 +42,15 @@ export interface StoreSetup {
   truncate(collection: string): Promise<void>;
   /** After a bulk load: what the planner needs to know (PostgreSQL: ANALYZE). Optional; a failure costs speed, never data. */
   readonly afterBulkLoad?: (collection: string) => Promise<void>;
+  /**
+   * Takes indexes of an *empty* follower down for the time of a bulk load: `secondary` those that neither are unique nor carry a
+   * constraint, `all` the key as well where that can be. A collection that holds something is left as it is. What is down afterwards, be it from
+   * an earlier call. The definitions are durable before the indexes go. Optional.
+   */
+  readonly deferIndexes?: (
+    collection: string,
+    which: 'secondary' | 'all',
+  ) => Promise<DeferredIndexes>;
+  /** Makes everything again that `deferIndexes` took down; idempotent; may take long. `uninstall` does it, too. Goes with `deferIndexes`. */
+  readonly restoreIndexes?: (collection: string) => Promise<void>;
 }

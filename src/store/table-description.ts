@@ -1,3 +1,5 @@
+import type { ColumnType } from '../mapping/index.ts';
+
 /** A table as the store's catalog has it: enough to fill in what a configuration leaves out. */
 export interface TableDescription {
   readonly schema: string;
@@ -6,6 +8,8 @@ export interface TableDescription {
   readonly visible: boolean;
   /** In order, generated ones left out. */
   readonly columns: readonly string[];
+  /** Column → what it holds. Optional: without it, values pass between engines unconverted. */
+  readonly types?: Readonly<Record<string, ColumnType>>;
   /** In key order; null: none. */
   readonly primaryKey: readonly string[] | null;
   readonly foreignKeys: readonly ForeignKeyDescription[];

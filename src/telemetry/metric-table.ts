@@ -92,6 +92,17 @@ export const metricTable = {
   changeover_queue_waiting: gauge('Changes that the follower may not have yet.', 'side'),
   changeover_queue_dead: gauge('Changes that wait for a person.', 'side'),
   changeover_queue_oldest_age_seconds: gauge('Age of the oldest waiting change.', 'side'),
+  changeover_log_changes_total: counter('Row changes read from the log.', 'side'),
+  changeover_log_keys_total: counter(
+    'Keys that the log brought to the follower: written, there in a newer version already, left to the queue.',
+    'side',
+    'outcome',
+  ),
+  changeover_log_lag_seconds: gauge(
+    'From the newest commit of the last batch to its application, by the clocks of store and worker.',
+    'side',
+  ),
+  changeover_log_apply_duration_seconds: histogram('Time of one batch of the log.', 'side'),
   changeover_queue_drained_total: counter('Changes taken from the queue.', 'side', 'outcome'),
   changeover_queue_drain_duration_seconds: histogram('Time of one batch of the queue.', 'side'),
   changeover_dead_letters_total: counter('Changes given up and kept for a person.', 'collection'),

@@ -153,6 +153,16 @@ class MetricBook {
           event.ms,
         );
         return;
+      case 'log':
+        this.#number('changeover_log_changes_total').cell(event.side).value += event.changes;
+        for (const outcome of ['applied', 'stale', 'parked'] as const) {
+          this.#number('changeover_log_keys_total').cell(event.side, outcome).value +=
+            event[outcome];
+        }
+        if (event.lagMs !== null)
+          this.#number('changeover_log_lag_seconds').cell(event.side).value = event.lagMs / 1000;
+        observe(this.#duration('changeover_log_apply_duration_seconds').cell(event.side), event.ms);
+        return;
       case 'dead-letter':
         this.#number('changeover_dead_letters_total').cell(event.collection).value++;
         return;

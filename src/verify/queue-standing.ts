@@ -1,4 +1,5 @@
-import { encodeKey, type Key } from '../record/index.ts';
+import { presentStream } from '../capture/index.ts';
+import { encodeKey, type Key, type Version } from '../record/index.ts';
 import type { VerifyScope } from './verify-scope.ts';
 
 /** Whether the authority's queue explains that the follower differs. `unknown`: something waits, perhaps of this key. */
@@ -13,8 +14,32 @@ export interface Standings {
 
 const DEAD_LETTERS_MAX = 10_000;
 
-/** Where the changes of these keys stand, as committed when it is called. */
-export async function standingsOf(scope: VerifyScope, keys: readonly Key[]): Promise<Standings> {
+/**
+ * Where the changes of these keys stand, as committed when it is called. `versions`: of the re-reads before; absent: as of now. A collection that is captured from the log has
+ * its change on the way as long as the follower has not read the log up to there.
+ */
+export async function standingsOf(
+  scope: VerifyScope,
+  keys: readonly Key[],
+  versions?: readonly (Version | undefined)[],
+): Promise<Standings> {
+  const ends =
+    scope.collection.capture === 'log' ? presentStream(scope.context, scope.begun) : null;
+  if (ends === null) return inQueue(scope, keys);
+  // Before the queue: what the follower refuses goes from the log into the queue, and is in both for a moment, never in neither.
+  const reached = (await ends.door.checkpoint(ends.stream))?.position.sequence ?? 0n;
+  const { standings, oldestMs } = await inQueue(scope, keys);
+  const end = versions === undefined ? (await ends.log.end()).sequence : 0n;
+  const behind = keys.map((_, at) => (versions?.[at]?.sequence ?? end) > reached);
+  // An idle log has nothing that would move the follower on: this has.
+  if (behind.includes(true)) await ends.log.challenge(scope.context.runtime.random.id());
+  return {
+    standings: standings.map((one, at) => (one === 'none' && behind[at] ? 'waiting' : one)),
+    oldestMs,
+  };
+}
+
+async function inQueue(scope: VerifyScope, keys: readonly Key[]): Promise<Standings> {
   const { queue } = scope.authority;
   const { name } = scope.collection;
   if (queue.standing) return { standings: await queue.standing(name, keys), oldestMs: 0 };

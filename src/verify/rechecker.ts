@@ -192,7 +192,11 @@ class SuspectRechecker implements Rechecker {
     const keys = entries.map(({ key }) => key);
     const before = await authority.records.reread(collection.name, keys, begun.epoch);
     const askedAt = this.#clock.monotonic();
-    const { standings, oldestMs } = await standingsOf(this.#scope, keys);
+    const { standings, oldestMs } = await standingsOf(
+      this.#scope,
+      keys,
+      before.map(({ state, version }) => (state === 'read' ? version : undefined)),
+    );
     const after = await follower.records.read(collection.name, keys, { withFence: true });
     const pairs = pairsOf(keys, before, after);
     const found = await this.#comparator.compare(pairs);

@@ -21,18 +21,20 @@ export async function backgroundLoop(
   turn: (signal: AbortSignal) => Promise<'busy' | 'idle'>,
 ): Promise<void> {
   let failures = 0;
+  let waitedMs = 0;
   while (!signal.aborted) {
+    const began = runtime.clock.monotonic();
     try {
       const result = await turn(signal);
       failures = 0;
       if (result === 'idle') await runtime.clock.sleep(options.idleMs, signal);
     } catch (error) {
       if (signal.aborted) return;
-      failures++;
+      // A turn that worked for longer than was waited before it did something: this is another failure, not the same again.
+      failures = runtime.clock.monotonic() - began > waitedMs ? 1 : failures + 1;
       options.onError(options.name, messageOf(error));
-      await runtime.clock
-        .sleep(backoffMs(options.backoff, failures, runtime.random), signal)
-        .catch(() => {});
+      waitedMs = backoffMs(options.backoff, failures, runtime.random);
+      await runtime.clock.sleep(waitedMs, signal).catch(() => {});
     }
   }
 }

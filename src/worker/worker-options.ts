@@ -1,5 +1,10 @@
 import type { BackfillOptions } from '../backfill/index.ts';
-import { type ApplierOptions, applierDefaults } from '../capture/index.ts';
+import {
+  type ApplierOptions,
+  applierDefaults,
+  type LogApplierOptions,
+  logApplierDefaults,
+} from '../capture/index.ts';
 
 export interface WorkerOptions {
   /** For people: shown in `status`. */
@@ -8,6 +13,7 @@ export interface WorkerOptions {
   /** Between two looks at an empty queue. */
   readonly pollMs: number;
   readonly applier: ApplierOptions;
+  readonly log: LogApplierOptions;
   /** Between two looks at suspect keys. */
   readonly recheckMs: number;
   /** Between two measurements of the queue. */
@@ -18,8 +24,9 @@ export interface WorkerOptions {
   readonly onError: (task: string, message: string) => void;
 }
 
-export type WorkerOptionsInput = Partial<Omit<WorkerOptions, 'applier'>> & {
+export type WorkerOptionsInput = Partial<Omit<WorkerOptions, 'applier' | 'log'>> & {
   readonly applier?: Partial<ApplierOptions>;
+  readonly log?: Partial<LogApplierOptions>;
 };
 
 export const workerDefaults: WorkerOptions = {
@@ -27,6 +34,7 @@ export const workerDefaults: WorkerOptions = {
   leaseMs: 10_000,
   pollMs: 25,
   applier: applierDefaults,
+  log: logApplierDefaults,
   recheckMs: 500,
   measureMs: 1_000,
   backfill: {},

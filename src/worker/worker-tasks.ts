@@ -1,7 +1,18 @@
 import { runBackfill } from '../backfill/index.ts';
-import { drainOnce } from '../capture/index.ts';
+import {
+  drainOnce,
+  endStreams,
+  followLog,
+  loggedCollections,
+  logReaders,
+  logStopped,
+  moveIdleStreams,
+  removeStreams,
+  workerSuffix,
+} from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import { resumeCutover } from '../cutover/index.ts';
+import { dispositionOf, messageOf } from '../errors/index.ts';
 import { authorityOf, type MigrationState, routingTable } from '../migration/index.ts';
 import type { StateView } from '../router/index.ts';
 import { recheckSuspects } from '../verify/index.ts';
@@ -24,6 +35,8 @@ export function workerTasks(
   options: WorkerOptions,
 ): readonly WorkerTask[] {
   return [
+    logTask(context, view, options),
+    idleStreamsTask(context, options),
     drainTask(context, view, options),
     measureTask(context, options),
     backfillTask(context, options),
@@ -58,6 +71,74 @@ function drainTask(
   };
 }
 
+/**
+ * Follows the authority's log. One worker at a time does: the first of those that are registered. That is only for peace; what keeps two from
+ * applying the same is the checkpoint in the follower.
+ */
+function logTask(
+  context: MigrationContext,
+  view: Pick<StateView, 'enter'>,
+  options: WorkerOptions,
+): WorkerTask {
+  let told = '';
+  /** What stops the log is for a person: they look at the status, not at this process. */
+  const tellOnce = async (reason: string): Promise<void> => {
+    if (reason === told) return;
+    const { control, instance, migration } = context;
+    await control.note(migration.name, { actor: instance, action: logStopped, reason, detail: {} });
+    told = reason;
+  };
+  return {
+    name: 'log',
+    idleMs: options.pollMs,
+    holdable: false,
+    async turn(current, signal) {
+      const { phase, epoch } = current();
+      if (routingTable[phase].follow !== 'apply') return 'idle';
+      if (loggedCollections(context.migration).length === 0) return 'idle';
+      if (!(await isLogReader(context))) {
+        await context.runtime.clock.sleep(options.measureMs, signal);
+        return 'idle';
+      }
+      for (const side of ['source', 'target'] as const) await removeStreams(context, side, epoch);
+      try {
+        const result = await followLog(context, view, options.log, signal);
+        return result === 'moved' ? 'busy' : 'idle';
+      } catch (error) {
+        if (dispositionOf(error) === 'halt') await tellOnce(messageOf(error));
+        throw error;
+      }
+    },
+  };
+}
+
+/** What is kept for a direction that has not begun, or for one that is over for good, must not fill a disk. */
+function idleStreamsTask(context: MigrationContext, options: WorkerOptions): WorkerTask {
+  return {
+    name: 'idle-streams',
+    idleMs: options.measureMs * IDLE_STREAMS_TURNS,
+    holdable: false,
+    async turn(current, signal) {
+      const state = current();
+      if (loggedCollections(context.migration).length === 0) return 'idle';
+      if (state.phase === 'retired') await endStreams(context, 'target');
+      if (routingTable[state.phase].follow !== 'apply' || state.cutover !== null) return 'idle';
+      if (!(await isLogReader(context))) return 'idle';
+      await moveIdleStreams(context, state, signal);
+      return 'idle';
+    },
+  };
+}
+
+/** Measurements in between. */
+const IDLE_STREAMS_TURNS = 10;
+
+/** Of those that are registered the first one; nobody is when the fleet has forgotten all of them. */
+async function isLogReader(context: MigrationContext): Promise<boolean> {
+  const [reader] = await logReaders(context);
+  return reader === undefined || reader === `${context.instance}${workerSuffix}`;
+}
+
 function measureTask(context: MigrationContext, options: WorkerOptions): WorkerTask {
   return {
     name: 'measure',
@@ -75,12 +156,18 @@ function measureTask(context: MigrationContext, options: WorkerOptions): WorkerT
 
 /** Copies the collections one after the other, in the order of the configuration: parents before children. */
 function backfillTask(context: MigrationContext, options: WorkerOptions): WorkerTask {
+  let restoredIn: string | null = null;
   return {
     name: 'backfill',
     idleMs: 250,
     holdable: true,
     async turn(currentState, signal) {
       const { phase, generation, cutover } = currentState();
+      const place = `${phase} ${generation}`;
+      if (phase !== 'backfill' && restoredIn !== place) {
+        await restoreIndexes(context);
+        restoredIn = place;
+      }
       if (options.backfill === null || phase !== 'backfill' || cutover !== null) return 'idle';
       for (const name of context.migration.collections.keys()) {
         const checkpoint = await context.control.checkpoint(context.migration.name, name);
@@ -100,6 +187,11 @@ function backfillTask(context: MigrationContext, options: WorkerOptions): Worker
       return 'idle';
     },
   };
+}
+
+/** A copy that was broken off by going back a phase may have left indexes down. */
+async function restoreIndexes({ migration, stores }: MigrationContext): Promise<void> {
+  for (const name of migration.collections.keys()) await stores.target.setup.restoreIndexes?.(name);
 }
 
 /** Shadow reads leave suspects in the ledger; here it is decided whether they are mismatches. */

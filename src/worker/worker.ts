@@ -1,4 +1,4 @@
-import { drainUntilEmpty } from '../capture/index.ts';
+import { drainLog, drainUntilEmpty, workerSuffix } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import type { MigrationState } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
@@ -27,10 +27,11 @@ export async function startWorker(
   input: WorkerOptionsInput = {},
 ): Promise<Worker> {
   const applier = { ...workerDefaults.applier, ...input.applier };
-  const options: WorkerOptions = { ...workerDefaults, ...input, applier };
+  const log = { ...workerDefaults.log, ...input.log };
+  const options: WorkerOptions = { ...workerDefaults, ...input, applier, log };
   const { label, leaseMs, onError } = options;
   // A router of the same process has a registration of its own: one must never acknowledge, or leave the fleet, for the other.
-  const registered = { ...context, instance: `${context.instance}:worker` };
+  const registered = { ...context, instance: `${context.instance}${workerSuffix}` };
   const view = await openStateView(registered, { kind: 'worker', label, leaseMs, memory: null });
   const abort = new AbortController();
   const run = (task: WorkerTask): Promise<void> => {
@@ -50,7 +51,9 @@ export async function startWorker(
     state: () => view.current(),
     async drain(deadlineMs, signal) {
       const pass = view.enter();
-      const drained = drainUntilEmpty(context, pass.state, options.applier, deadlineMs, signal);
+      const drained = drainLog(context, pass.state, options.log, deadlineMs, signal).then(() =>
+        drainUntilEmpty(context, pass.state, options.applier, deadlineMs, signal),
+      );
       return drained.finally(() => pass.leave());
     },
     close() {

@@ -43,7 +43,7 @@ export function openChaosMigration(addresses: ChaosAddresses): Promise<OpenedMig
           },
           forward: legacyToModern,
           backward: modernToLegacy,
-          capture: mode === 'outbox' ? 'outbox' : 'app',
+          capture: mode === 'outbox' || mode === 'log' ? mode : 'app',
           write: mode === 'parallel' || mode === 'deferred' ? mode : 'serial',
           failureMode: mode === 'fail-closed' ? 'fail-closed' : 'fail-open',
           latencyBudgetMs,

@@ -1,8 +1,15 @@
 import { parseArgs } from 'node:util';
 import type { Sabotage } from '../../src/demo/story-options.ts';
 
-/** How writes travel in a run. `outbox`: by trigger. */
-export const writeModes = ['serial', 'parallel', 'deferred', 'fail-closed', 'outbox'] as const;
+/** How writes travel in a run. `outbox`: by trigger. `log`: by the store's own log. */
+export const writeModes = [
+  'serial',
+  'parallel',
+  'deferred',
+  'fail-closed',
+  'outbox',
+  'log',
+] as const;
 export type WriteMode = (typeof writeModes)[number];
 
 export interface ChaosOptions {

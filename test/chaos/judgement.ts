@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { caughtUp } from '../../src/capture/index.ts';
 import {
   compareStores,
   countRequests,
@@ -14,6 +15,7 @@ import {
 import { takeSnapshot } from '../../src/demo/store-snapshot.ts';
 import { sabotage } from '../../src/demo/story-sabotage.ts';
 import { judgeAuthority, versionedWrites } from './authority-epochs.ts';
+import { type ChaosAddresses, openChaosMigration } from './chaos-migration.ts';
 import type { ChaosWorld } from './chaos-world.ts';
 import { describeWrongReads } from './wrong-reads.ts';
 
@@ -126,6 +128,7 @@ function table(
 
 /** Waits until our own look into the queue tables finds nothing; what is left after that. */
 async function drain({ addresses }: ChaosWorld): Promise<number> {
+  if (addresses.mode === 'log' && !(await logIsApplied(addresses))) return Number.NaN;
   const until = performance.now() + drainMs;
   for (;;) {
     const left =
@@ -133,6 +136,17 @@ async function drain({ addresses }: ChaosWorld): Promise<number> {
       (await waiting(addresses.targetUrl, 'target'));
     if (left === 0 || performance.now() > until) return left;
     await sleep(100);
+  }
+}
+
+/** What the follower refuses of the log goes to the queue: so the log comes first. */
+async function logIsApplied(addresses: ChaosAddresses): Promise<boolean> {
+  const opened = await openChaosMigration(addresses);
+  try {
+    const state = await opened.control.load(opened.migration.name);
+    return await caughtUp(opened, state, drainMs);
+  } finally {
+    await opened.close();
   }
 }
 

@@ -39,6 +39,8 @@ async function run(world: ChaosWorld, signal: AbortSignal): Promise<number> {
 }
 
 async function main(): Promise<number> {
+  const [first, ...rest] = process.argv.slice(2);
+  if (first === 'capture') return (await import('./capture.ts')).captureChaos(rest);
   let options: ChaosOptions;
   try {
     options = parseChaosOptions(process.argv.slice(2));

@@ -12,6 +12,7 @@ import {
   chunkRows,
   doorDdl,
   doorShapes,
+  doorStream,
   expectedAfter,
 } from '../support/door-work.ts';
 
@@ -102,6 +103,28 @@ test(`door batches survive kill -9 at any moment: nothing lost, nothing old come
     const candidates = [reached, reached + 1].map((until) => JSON.stringify(shown(until)));
     expect(candidates).toContain(JSON.stringify(found));
     if (reached > batches) break;
+  }
+});
+
+test(`a log that is applied survives kill -9 at any moment: rows and checkpoint say the same (seed ${seed})`, async () => {
+  const batches = 250;
+  for (let life = 1; ; life += 1) {
+    const worker = start('log', 0, batches);
+    if (life < 6) {
+      await worker.said('done');
+      await sleep(random.next() * 80);
+      worker.child.kill('SIGKILL');
+    }
+    await worker.ended;
+    const found = await state();
+    const checkpoint = await judge.door.log?.checkpoint(doorStream);
+    const applied = Number(checkpoint?.position.sequence);
+    // Nothing that was acknowledged is missing, and nothing behind the checkpoint is there.
+    expect(applied).toBeGreaterThanOrEqual(last(worker.lines, 'done') + 1);
+    expect(found).toEqual(shown(applied));
+    if (life < 6) continue;
+    expect(applied).toBe(batches);
+    return;
   }
 });
 

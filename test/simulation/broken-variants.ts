@@ -1,71 +1,18 @@
 import type { ControlStore, MigrationContext } from '../../src/control/index.ts';
 import { ChangeoverError, isChangeoverError } from '../../src/errors/index.ts';
-import type { Side } from '../../src/migration/index.ts';
 import { type DataRecord, encodeKey } from '../../src/record/index.ts';
-import type { MigrationStore } from '../../src/store/index.ts';
-import { calmNetwork, noFaults, type PlanStep, roughNetwork, type Scenario } from './scenario.ts';
-import type { Defect, ProcessKind, World } from './world.ts';
-
-/** A system with one deliberate defect, in a world that lets it hurt. */
-export interface BrokenVariant {
-  readonly name: string;
-  readonly defect: Defect;
-}
-
-const step = {
-  wait: (ms: number): PlanStep => ({ type: 'wait', ms }),
-  start: { type: 'start' } as const,
-  advance: (to: 'backfill' | 'shadow-read' | 'read-switch'): PlanStep => ({ type: 'advance', to }),
-  dial: (basisPoints: number): PlanStep => ({ type: 'dial', basisPoints }),
-  switchTo: (to: Side): PlanStep => ({ type: 'switch', to }),
-};
-
-const toReads: readonly PlanStep[] = [
-  step.wait(50),
-  step.start,
-  step.wait(50),
-  step.advance('backfill'),
-  step.wait(50),
-  step.advance('shadow-read'),
-  step.advance('read-switch'),
-];
-
-/** Short plan with one change of authority after the other. */
-const switching: Partial<Scenario> = {
-  plan: [
-    ...toReads,
-    step.dial(5_000),
-    step.wait(100),
-    step.switchTo('target'),
-    step.wait(400),
-    step.switchTo('source'),
-    step.wait(300),
-    step.advance('read-switch'),
-    step.switchTo('target'),
-    step.wait(300),
-  ],
-  thinkMs: 8,
-};
-
-/** Much is deleted and created while it is copied, in long chunks. */
-const copying: Partial<Scenario> = {
-  plan: [
-    step.wait(20),
-    step.start,
-    step.wait(20),
-    step.advance('backfill'),
-    step.wait(100),
-    step.advance('shadow-read'),
-    step.wait(200),
-  ],
-  keys: 8,
-  chunkRows: 8,
-  deleteShare: 0.5,
-  readShare: 0.05,
-  thinkMs: 6,
-};
-
-const writing: Partial<Scenario> = { ...copying, keys: 3, chunkRows: 2 };
+import { brokenLogs } from './broken-logs.ts';
+import {
+  type BrokenVariant,
+  copying,
+  step,
+  switching,
+  toReads,
+  withStores,
+  writing,
+} from './broken-scenarios.ts';
+import { calmNetwork, noFaults, roughNetwork, type Scenario } from './scenario.ts';
+import type { ProcessKind, World } from './world.ts';
 
 const serial = {
   items: { write: 'serial', failureMode: 'fail-open' },
@@ -84,6 +31,7 @@ const unguarded: Partial<Scenario> = {
   ...switching,
   supportsGuard: false,
   rogue: false,
+  direct: false,
   coordinatorCrashRate: 0,
   readShare: 0.05,
   thinkMs: 20,
@@ -101,16 +49,6 @@ const pausing = (meanMs: number, faultsHit: Scenario['faultsHit'] = 'all'): Part
 
 /** World of the unguarded variants; the unbroken system must hold in it. */
 export const unguardedScenario = unguarded;
-
-type StorePatch = (store: MigrationStore, side: Side) => MigrationStore;
-
-function withStores(context: MigrationContext, patch: StorePatch): MigrationContext {
-  const { source, target } = context.stores;
-  return {
-    ...context,
-    stores: { source: patch(source, 'source'), target: patch(target, 'target') },
-  };
-}
 
 const withControl = (
   context: MigrationContext,
@@ -239,7 +177,8 @@ const acknowledgementMeansSeen = (
 /** Each has to be caught within `seedsMax` seeds; that is a test. */
 export const seedsMax = 400;
 
-export const brokenVariants: readonly BrokenVariant[] = [
+/** Nothing of them is captured from a log. */
+const withoutLog: readonly BrokenVariant[] = [
   {
     name: 'the door applies without looking at the fence',
     defect: { sabotage: ['door-without-fence'], scenario: writing },
@@ -285,7 +224,7 @@ export const brokenVariants: readonly BrokenVariant[] = [
       scenario: {
         ...switching,
         ...deferred,
-        ...pausing(250, 'workers'),
+        ...pausing(400, 'workers'),
         plan: [...toReads, step.wait(100), step.switchTo('target'), step.wait(1_000)],
         pauseMaxMs: 1_500,
         workers: 4,
@@ -302,8 +241,8 @@ export const brokenVariants: readonly BrokenVariant[] = [
       sabotage: ['healer-clears-intent'],
       scenario: {
         ...writing,
-        ...pausing(400, 'applications'),
-        plan: [step.start, step.wait(1_500), step.advance('backfill'), step.wait(300)],
+        ...pausing(250, 'applications'),
+        plan: [step.start, step.wait(3_000), step.advance('backfill'), step.wait(300)],
         items: failClosed,
         orders: failClosed,
         feed: false,
@@ -376,4 +315,12 @@ export const brokenVariants: readonly BrokenVariant[] = [
       },
     },
   },
+];
+
+export const brokenVariants: readonly BrokenVariant[] = [
+  ...withoutLog.map(({ name, defect }) => ({
+    name,
+    defect: { ...defect, scenario: { logged: [], ...defect.scenario } },
+  })),
+  ...brokenLogs,
 ];

@@ -10,7 +10,7 @@ import type { PlanStep } from './scenario.ts';
 import type { Running, World } from './world.ts';
 
 /** Tries of one step; then the operator goes on to the next, as people do. */
-const triesMax = 8;
+const triesMax = (world: World): number => (world.scenario.logged.length > 0 ? 16 : 8);
 
 const act = { actor: 'operator@simulation', reason: 'the plan' } as const;
 
@@ -37,7 +37,7 @@ export function operatorMain(world: World, ledger: Ledger, progress: PlanProgres
         judge(world, error);
       }
       progress.tries += 1;
-      if (done || progress.tries >= triesMax) {
+      if (done || progress.tries >= triesMax(world)) {
         progress.at += 1;
         progress.tries = 0;
       } else await clock.sleep(80);
@@ -137,7 +137,8 @@ async function changeAuthority(
     ...act,
     holdMs: 1_200,
     ackTimeoutMs: 700,
-    drainTimeoutMs: 600,
+    // A reader that has died is replaced only when its lease is over.
+    drainTimeoutMs: world.scenario.logged.length > 0 ? 1_200 : 600,
     lockTimeoutMs: 250,
     leaseMs: 400,
     undoMs: 1_500,

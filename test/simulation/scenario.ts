@@ -1,7 +1,7 @@
 import type { WriteMode } from '../../src/migration/index.ts';
 import type { Random } from '../../src/runtime/index.ts';
 import type { NetworkBehaviour } from '../../src/testing/simulation/index.ts';
-import type { CollectionMode } from './shop-migration.ts';
+import type { CollectionMode, CollectionName } from './shop-migration.ts';
 
 /** What the operator does, one after the other. */
 export type PlanStep =
@@ -36,6 +36,18 @@ export interface Scenario {
   readonly readShare: number;
   /** A program that writes the feed to the source whatever happens. */
   readonly rogue: boolean;
+  /** Collections that are captured from the log. */
+  readonly logged: readonly CollectionName[];
+  /** Row changes out of a log applied at once, at most: with few, many transactions come in parts. */
+  readonly logBatch: number;
+  /** Transactions out of a log are applied whole. */
+  readonly wholeTransactions: boolean;
+  /** What a log tells of old rows. */
+  readonly logImage: 'full' | 'keys';
+  /** A program that writes large transactions into logged collections of the source, past the library. */
+  readonly direct: boolean;
+  /** Rows in one of its transactions, at most. */
+  readonly directRowsMax: number;
   /** Programs write the feed past the library. */
   readonly feed: boolean;
   readonly supportsGuard: boolean;
@@ -84,6 +96,7 @@ export const calmNetwork: NetworkBehaviour = {
   inDoubtRate: 0,
   inDoubtFor: '',
   inDoubtMs: 0,
+  surfaceMs: 5,
   controlFailureRate: 0,
 };
 
@@ -97,6 +110,7 @@ export const roughNetwork: NetworkBehaviour = {
   inDoubtRate: 0.01,
   inDoubtFor: '',
   inDoubtMs: 150,
+  surfaceMs: 20,
   controlFailureRate: 0.01,
 };
 
@@ -109,8 +123,12 @@ const roughFaults: FaultRates = {
   clockJumpMs: 2_000,
 };
 
-/** Every seed is one of a few kinds of world, with everything else drawn. */
-export function scenarioOf(random: Random, overrides: Partial<Scenario> = {}): Scenario {
+/** Every seed is one of a few kinds of world, with everything else drawn; what has to do with logs from a source of its own. */
+export function scenarioOf(
+  random: Random,
+  logRandom: Random,
+  overrides: Partial<Scenario> = {},
+): Scenario {
   const rough = random.next() < 0.75;
   const wait = (ms: number): PlanStep => ({ type: 'wait', ms: ms * (0.5 + random.next()) });
   const scenario: Scenario = {
@@ -135,8 +153,38 @@ export function scenarioOf(random: Random, overrides: Partial<Scenario> = {}): S
     faults: rough ? roughFaults : noFaults,
     network: rough ? roughNetwork : calmNetwork,
     coordinatorCrashRate: rough ? 0.04 : 0,
+    ...logPart(logRandom),
   };
-  return { ...scenario, ...overrides };
+  return { ...scenario, ...(scenario.logged.length > 0 ? milder(scenario) : {}), ...overrides };
+}
+
+/** Following a log, and waiting for its end, is many small looks: as rough as elsewhere, no change of authority would ever come to its end. */
+const milder = ({ network, faults }: Scenario): Pick<Scenario, 'network' | 'faults'> => ({
+  network: { ...network, cutRate: network.cutRate / 6, inDoubtRate: network.inDoubtRate / 2 },
+  faults: { ...faults, storeRestartMs: faults.storeRestartMs * 2, crashMs: faults.crashMs * 1.5 },
+});
+
+type LogPart = Pick<
+  Scenario,
+  'logged' | 'logBatch' | 'wholeTransactions' | 'logImage' | 'direct' | 'directRowsMax'
+>;
+
+const logPart = (random: Random): LogPart => ({
+  logged: loggedOf(random),
+  logBatch: pick(random, [3, 12, 40]),
+  wholeTransactions: random.next() < 0.3,
+  logImage: pick(random, ['full', 'keys'] as const),
+  direct: random.next() < 0.8,
+  directRowsMax: 9,
+});
+
+/** Half of the worlds have a log: often everything is captured from it, as in most real migrations. */
+function loggedOf(random: Random): readonly CollectionName[] {
+  const all = ['items', 'orders', 'feed'] as const;
+  const kind = random.next();
+  if (kind < 0.5) return [];
+  if (kind < 0.75) return all;
+  return all.filter(() => random.next() < 0.5);
 }
 
 function planOf(random: Random, wait: (ms: number) => PlanStep): readonly PlanStep[] {

@@ -7,6 +7,8 @@ export interface CollectionMode {
   readonly failureMode: FailureMode;
 }
 
+export type CollectionName = 'items' | 'orders' | 'feed';
+
 const renamed =
   (from: string, to: string) =>
   (record: DataRecord): DataRecord => {
@@ -88,10 +90,21 @@ function feed(): Collection {
   };
 }
 
+/** Whoever writes, the log tells; nothing is written inline. */
+const fromLog = (collection: Collection): Collection => ({
+  ...collection,
+  capture: 'log',
+  write: 'deferred',
+  failureMode: 'fail-open',
+});
+
 export function shopMigration(modes: {
   readonly items: CollectionMode;
   readonly orders: CollectionMode;
+  readonly logged: readonly CollectionName[];
 }): Migration {
-  const all = [items(modes.items), orders(modes.orders), feed()];
+  const all = [items(modes.items), orders(modes.orders), feed()].map((one) =>
+    modes.logged.some((name) => name === one.name) ? fromLog(one) : one,
+  );
   return { name: 'shop', collections: new Map(all.map((one) => [one.name, one])) };
 }

@@ -1,8 +1,10 @@
 import { memoryForeignWriter, memoryLayout } from '../../src/adapters/memory/index.ts';
+import { streamName } from '../../src/capture/index.ts';
 import { messageOf } from '../../src/errors/index.ts';
-import { authorityOf, otherSide, routingTable } from '../../src/migration/index.ts';
+import { authorityOf, otherSide, routingTable, type Side } from '../../src/migration/index.ts';
 import { Violation } from '../../src/testing/simulation/index.ts';
 import { applicationMain, Ledger, rogueMain } from './application.ts';
+import { directMain } from './direct-writer.ts';
 import { endFaults, loosenFaults } from './faults.ts';
 import { operatorMain, PlanProgress } from './operator.ts';
 import { workerMain } from './worker-process.ts';
@@ -106,6 +108,8 @@ function begin(world: World, ledger: Ledger, progress: PlanProgress): void {
     world.play(`app${index}`, 'application', applicationMain(world, ledger));
   for (let index = 1; index <= scenario.workers; index++)
     world.play(`worker${index}`, 'worker', workerMain(world));
+  if (scenario.direct && scenario.logged.length > 0)
+    world.play('direct', 'operator', directMain(world, ledger));
   if (scenario.rogue) world.play('rogue', 'operator', rogueMain(world, ledger));
   world.play('operator', 'operator', operatorMain(world, ledger, progress));
   loosenFaults(world);
@@ -128,10 +132,33 @@ function describeUnrest(world: World, ledger: Ledger): string {
     ([, row]) => row.dead === null,
   );
   if (waiting.length > 0) return `${waiting.length} changes wait on the ${side}`;
+  const unread = unreadOf(world, side);
+  if (unread > 0) return `${unread} changes of the log of the ${side} are not applied`;
   const open = Object.values(world.databases).flatMap((database) =>
     database.openTransactions().filter(({ mark }) => mark !== null),
   );
   return open.length > 0 ? `${open.length} transactions are open` : '';
+}
+
+/** Row changes of logged collections behind the follower's checkpoint. */
+function unreadOf(world: World, side: Side): number {
+  const { migration, databases, scenario } = world;
+  const { state } = world.truth;
+  if (scenario.logged.length === 0 || state === null) return 0;
+  const layout = memoryLayout(migration.name, otherSide[side]);
+  const stream = streamName(migration.name, side, state.epoch);
+  const checkpoint = databases[otherSide[side]].committed(layout.checkpoints, stream);
+  if (!checkpoint) return 1;
+  const tables = new Set(
+    scenario.logged.flatMap((name) => {
+      const shape = migration.collections.get(name)![side];
+      return [shape.table, ...Object.values(shape.children ?? {}).map(({ table }) => table)];
+    }),
+  );
+  return databases[side].log
+    .behind(checkpoint.position.sequence)
+    .filter(({ mark }) => mark === null)
+    .flatMap(({ rows }) => rows.filter(({ table }) => tables.has(table))).length;
 }
 
 /** G1, G2 and honesty, when everything is at rest. */

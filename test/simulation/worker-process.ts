@@ -20,6 +20,14 @@ const workerTimes = {
   },
 } as const;
 
+/** Nobody waits long for another worker to take over. */
+const logTimes = {
+  bytesMax: 1024,
+  followerTimeoutMs: 200,
+  idleMs: 20,
+  storeIdleMs: 60,
+} as const;
+
 /** The worker that is shipped, and beside it repairs of keys that need none. */
 export function workerMain(world: World) {
   return async (running: Running): Promise<void> => {
@@ -30,6 +38,12 @@ export function workerMain(world: World) {
       try {
         worker = await startWorker(context, {
           ...workerTimes,
+          ...(world.scenario.logged.length > 0 ? { measureMs: 120 } : {}),
+          log: {
+            ...logTimes,
+            whole: world.scenario.wholeTransactions,
+            changesMax: world.scenario.logBatch,
+          },
           backfill: {
             chunkRowsInitial: chunkRows,
             chunkRowsMin: 1,
@@ -40,7 +54,7 @@ export function workerMain(world: World) {
           },
           onError: (task, message) => {
             world.say(`${running.process.name} ${task}: ${message.slice(0, 100)}`);
-            if (message.startsWith('BUG'))
+            if (message.startsWith('BUG') || message.startsWith('LOG_LOST'))
               world.violate(new Violation('H', task, `a worker got ${message}`));
           },
         });

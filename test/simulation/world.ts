@@ -8,8 +8,8 @@ import {
 import type { MigrationContext } from '../../src/control/index.ts';
 import { createEventHub, type Migration, type Side } from '../../src/migration/index.ts';
 import type { Change } from '../../src/record/index.ts';
-import type { Runtime } from '../../src/runtime/index.ts';
-import type { DoorContext, MigrationStore } from '../../src/store/index.ts';
+import { type Runtime, seededRandom } from '../../src/runtime/index.ts';
+import type { DoorContext, LogApply, MigrationStore } from '../../src/store/index.ts';
 import {
   Scheduler,
   type SimulatedHost,
@@ -77,7 +77,11 @@ export class World {
   constructor(seed: number, defect: Defect = {}) {
     this.scheduler = new Scheduler(seed);
     this.defect = defect;
-    this.scenario = scenarioOf(this.scheduler.random, defect.scenario);
+    this.scenario = scenarioOf(
+      this.scheduler.random,
+      seededRandom(seed + 1_000_003),
+      defect.scenario,
+    );
     this.migration = shopMigration(this.scenario);
     this.network = new SimulatedNetwork(this.scheduler, this.scenario.network, (client) =>
       this.processNamed(client),
@@ -91,7 +95,14 @@ export class World {
     const database = (side: Side): MemoryDatabase => {
       const host = databaseHosts[side];
       const { clock } = simulatedRuntime(this.scheduler, this.processNamed(host.name), host);
-      return new MemoryDatabase({ label: side, clock, hook: this.network.store });
+      return new MemoryDatabase({
+        label: side,
+        clock,
+        hook: this.network.store,
+        logImage: this.scenario.logImage,
+        // Large values, so to say: an update that does not touch them does not bring them.
+        logLeavesOut: ['items.name', 'new_items.label', 'feed.body'],
+      });
     };
     this.databases = { source: database('source'), target: database('target') };
     this.control = new MemoryControl({ hook: this.network.control });
@@ -213,7 +224,14 @@ export class World {
       const shapes = new Map(
         [...migration.collections.values()].map((one) => [one.name, one[side]] as const),
       );
-      const store = await connector.connect({ migration: migration.name, side, shapes, runtime });
+      const logged = new Set<string>(this.scenario.logged);
+      const store = await connector.connect({
+        migration: migration.name,
+        side,
+        shapes,
+        logged,
+        runtime,
+      });
       return this.withDuplicates(store);
     };
     const control = await memoryControl({ control: this.control, client: process.name }).connect(
@@ -243,6 +261,17 @@ export class World {
       }
       return store.door.apply(changes, context);
     };
-    return { ...store, door: { ...store.door, apply } };
+    const { log } = store.door;
+    if (!log) return { ...store, door: { ...store.door, apply } };
+    const applyLog = (batch: LogApply, context: DoorContext) => {
+      if (this.random.next() < duplicateRate) {
+        this.later(this.random.next() * 500, () => {
+          this.say(`duplicate of a part of ${batch.stream}`);
+          log.apply(batch, context).catch(() => {});
+        });
+      }
+      return log.apply(batch, context);
+    };
+    return { ...store, door: { ...store.door, apply, log: { ...log, apply: applyLog } } };
   }
 }

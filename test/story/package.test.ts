@@ -79,7 +79,7 @@ test('an installed package answers on the command line, and every subpath can be
   const user = join(folder, 'user');
   mkdirSync(user);
   writeFileSync(join(user, 'package.json'), '{ "type": "module", "private": true }');
-  const peers = ['pg', 'pg-copy-streams', '@types/pg'].map(
+  const peers = ['pg', 'pg-copy-streams', '@types/pg', 'mysql2'].map(
     (name) => `${name}@${manifest.devDependencies[name]}`,
   );
   const quick = ['--no-audit', '--no-fund', '--fetch-retries=0', '--prefer-offline'];
@@ -103,12 +103,13 @@ test('an installed package answers on the command line, and every subpath can be
   const program = [
     ...names.map((name, index) => `import * as m${index} from '${name}';`),
     "import { defineMigration } from 'changeover';",
+    "import { mysql } from 'changeover/mysql';",
     "import { postgres } from 'changeover/postgres';",
     "import { sqlite } from 'changeover/sqlite';",
     "const url = 'postgres://nobody@127.0.0.1:1/none';",
     'const shop = defineMigration({',
-    "  name: 'shop', source: postgres({ url }), target: postgres({ url }),",
-    "  control: sqlite({ file: 'shop.db' }), collections: { customers: {} },",
+    "  name: 'shop', source: mysql({ url: 'mysql://nobody@127.0.0.1:1/none' }), target: postgres({ url }),",
+    "  control: sqlite({ file: 'shop.db' }), collections: { customers: { capture: 'log' } },",
     '});',
     `console.log(shop.name, ${names.map((_, index) => `Object.keys(m${index}).length > 0`).join(', ')});`,
   ];

@@ -1,3 +1,4 @@
+import type { LogStart } from '../../src/log/index.ts';
 import type { Shape } from '../../src/migration/index.ts';
 import type { Change, DataRecord } from '../../src/record/index.ts';
 import type { StoredRecord } from '../../src/store/index.ts';
@@ -38,6 +39,13 @@ export function batchOf(number: number): readonly Change[] {
     };
   });
 }
+
+/** The made-up log whose transactions are the batches: the follower stands at the number of batches that it has applied. */
+export const doorStream = 'changeover_kill_s_1';
+export const positionOf = (applied: number): LogStart => ({
+  identity: 'log of the killed',
+  position: { sequence: BigInt(applied), text: `behind batch ${applied}` },
+});
 
 /** What the newest version of each key says after the batches before `until`. */
 export function expectedAfter(until: number): ReadonlyMap<string, DataRecord | null> {

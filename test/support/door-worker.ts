@@ -1,9 +1,16 @@
 // A process that sends changes or chunks through a PostgreSQL door until it is killed. One line on stdout for each step that it
-// knows to be done. Arguments: url, `apply` | `chunk` | `zombie`, first number, last number.
+// knows to be done. Arguments: url, `apply` | `chunk` | `zombie` | `log`, first number, last number. `log` goes on where the store's checkpoint stands.
 import { postgres } from '../../src/adapters/postgres/index.ts';
 import { messageOf } from '../../src/errors/index.ts';
 import { systemRuntime } from '../../src/runtime/index.ts';
-import { batchOf, chunkRecords, chunkRows, doorShapes } from './door-work.ts';
+import {
+  batchOf,
+  chunkRecords,
+  chunkRows,
+  doorShapes,
+  doorStream,
+  positionOf,
+} from './door-work.ts';
 
 const [url = '', mode = '', from = '0', until = '0'] = process.argv.slice(2);
 const store = await postgres({ url }).connect({
@@ -18,7 +25,19 @@ const say = (line: string): Promise<void> =>
     process.stdout.write(`${line}\n`, () => resolve());
   });
 
-for (let number = Number(from); number < Number(until); number += 1) {
+if (mode === 'log') {
+  const log = store.door.log;
+  if (!log) throw new Error('no door.log');
+  let at = await log.begin(doorStream, positionOf(0));
+  for (let number = Number(at.position.sequence); number < Number(until); number += 1) {
+    const to = { ...positionOf(number + 1), skip: 0 };
+    await log.apply({ stream: doorStream, from: at, to, changes: batchOf(number) }, context);
+    at = to;
+    await say(`done ${number}`);
+  }
+}
+
+for (let number = Number(from); mode !== 'log' && number < Number(until); number += 1) {
   if (mode === 'apply') {
     await store.door.apply(batchOf(number), context);
     await say(`done ${number}`);

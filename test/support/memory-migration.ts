@@ -33,6 +33,8 @@ export interface MemoryMigration {
   open(instance: string): Promise<MigrationContext>;
   /** A write by a program that does not know the library. */
   foreignPut(side: Side, id: string): Promise<void>;
+  /** The same, emptying the table. */
+  foreignTruncate(side: Side): Promise<void>;
   /** Every pair of guards that ever stood, in order. */
   readonly guardHistory: readonly Readonly<Record<Side, GuardState | null>>[];
 }
@@ -70,6 +72,15 @@ export function memoryMigration(capture: Collection['capture'] = 'app'): MemoryM
     ignore: {},
     transformVersion: 1,
   };
+  const foreign = (side: Side) =>
+    memoryForeignWriter({
+      database: databases[side],
+      migration: 'shop',
+      side,
+      shapes,
+      client: 'stranger',
+      mark: null,
+    });
   return {
     control,
     databases,
@@ -81,6 +92,7 @@ export function memoryMigration(capture: Collection['capture'] = 'app'): MemoryM
           side,
           shapes,
           runtime: systemRuntime,
+          ...(capture === 'log' ? { logged: new Set(['items']) } : {}),
         });
       return {
         migration: { name: 'shop', collections: new Map([['items', collection]]) },
@@ -91,15 +103,8 @@ export function memoryMigration(capture: Collection['capture'] = 'app'): MemoryM
         instance,
       };
     },
-    foreignPut: (side, id) =>
-      memoryForeignWriter({
-        database: databases[side],
-        migration: 'shop',
-        side,
-        shapes,
-        client: 'stranger',
-        mark: null,
-      }).put('items', [id], { id, name: 'foreign' }),
+    foreignPut: (side, id) => foreign(side).put('items', [id], { id, name: 'foreign' }),
+    foreignTruncate: (side) => foreign(side).run([{ kind: 'truncate', table: 'items' }]),
   };
 }
 

@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { hasPostgres } from '../../src/demo/private-postgres.ts';
+import { hasMariadb } from './mariadb-programs.ts';
 
 /**
  * For `test.skipIf(missing('...', found))`: true when a requirement is absent and the test may be
@@ -16,4 +18,14 @@ export function missing(requirement: string, found: boolean): boolean {
 /** True when there is no installed PostgreSQL (with psql, pgbench, contrib); see `missing`. */
 export function missingSystemPostgres(): boolean {
   return missing('a PostgreSQL server of the system', hasPostgres('system'));
+}
+
+/** True when there is no installed MariaDB server; see `missing`. */
+export function missingMariadb(): boolean {
+  return missing('a MariaDB server', hasMariadb());
+}
+
+/** True when sysbench, which writes traffic of its own on MariaDB, is not installed; see `missing`. */
+export function missingSysbench(): boolean {
+  return missing('sysbench', spawnSync('sysbench', ['--version']).error === undefined);
 }

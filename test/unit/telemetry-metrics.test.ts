@@ -41,6 +41,16 @@ const everyEvent: readonly ChangeoverEvent[] = [
   { type: 'held', collection: 'customers', ms: 120, outcome: 'released' },
   { type: 'queue', side: 'source', waiting: 3, dead: 1, oldestMs: 1_500 },
   { type: 'drained', side: 'source', applied: 5, stale: 1, failed: 2, ms: 30 },
+  {
+    type: 'log',
+    side: 'source',
+    changes: 9,
+    applied: 4,
+    stale: 1,
+    parked: 1,
+    lagMs: 12,
+    ms: 8,
+  },
   { type: 'dead-letter', collection: 'customers', reason: 'constraint "x"' },
   { type: 'breaker', side: 'target', state: 'open' },
   {

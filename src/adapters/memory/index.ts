@@ -12,7 +12,11 @@ export {
   type RowChange,
   type RowConstraint,
 } from './memory-database.ts';
-export { type MemoryForeignWriter, memoryForeignWriter } from './memory-foreign-writer.ts';
+export {
+  type ForeignStatement,
+  type MemoryForeignWriter,
+  memoryForeignWriter,
+} from './memory-foreign-writer.ts';
 export {
   type ChunkRow,
   type FenceRow,
@@ -20,6 +24,7 @@ export {
   memoryLayout,
   type QueueRow,
 } from './memory-layout.ts';
+export { type LoggedRow, MemoryLog } from './memory-log.ts';
 export { type MemoryStoreOptions, memoryCapabilities, memoryStore } from './memory-store.ts';
 export {
   MemoryTransaction,

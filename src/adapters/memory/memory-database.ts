@@ -1,6 +1,7 @@
 import { ChangeoverError } from '../../errors/index.ts';
 import { type Clock, systemClock } from '../../runtime/index.ts';
 import { LockTable } from './lock-table.ts';
+import { type LoggedRow, MemoryLog } from './memory-log.ts';
 import { MemoryTable, type TableRef } from './memory-table.ts';
 import {
   MemoryTransaction,
@@ -15,7 +16,12 @@ export interface CommitRecord {
   readonly transaction: number;
   readonly client: string;
   readonly mark: SessionMark | null;
+  /** In the commit log of this database. */
+  readonly position: bigint;
+  /** What each row was before the transaction and is behind it. */
   readonly changes: readonly RowChange[];
+  /** The same step by step. */
+  readonly rows: readonly LoggedRow[];
 }
 
 export interface RowChange {
@@ -36,7 +42,14 @@ export interface MemoryDatabaseOptions {
   readonly hook?: StepHook | null;
   /** Table name → check constraint. */
   readonly constraints?: Readonly<Record<string, RowConstraint>>;
+  /** What the log tells of old rows: all of it, or the columns of the key for deletes and changed keys only. Default `full`. */
+  readonly logImage?: 'full' | 'keys';
+  /** `table.column`: values that updates leave out of the log when they do not touch them. Default none. */
+  readonly logLeavesOut?: readonly string[];
 }
+
+/** Buffered rows of a transaction: table name → row id → row, undefined for a deleted one. */
+export type BufferedRows = ReadonlyMap<string, ReadonlyMap<string, { readonly row: unknown }>>;
 
 /**
  * A small transactional database in this process: READ COMMITTED statements, row, table and advisory locks until commit, deadlock
@@ -50,6 +63,11 @@ export class MemoryDatabase {
   /** Set by a simulation; null: statements run straight. */
   hook: StepHook | null;
   readonly constraints: Readonly<Record<string, RowConstraint>>;
+  readonly log: MemoryLog;
+  readonly logImage: 'full' | 'keys';
+  readonly logLeavesOut: ReadonlySet<string>;
+  /** Rows of transactions that are in the log and not visible, in commit order. */
+  private readonly durableRows = new Map<number, BufferedRows>();
   private readonly tables = new Map<string, MemoryTable>();
   private readonly open = new Set<MemoryTransaction>();
   private readonly sequences = new Map<string, bigint>();
@@ -62,6 +80,9 @@ export class MemoryDatabase {
     this.clock = options.clock ?? systemClock;
     this.hook = options.hook ?? null;
     this.constraints = options.constraints ?? {};
+    this.log = new MemoryLog(this.label, this.clock);
+    this.logImage = options.logImage ?? 'full';
+    this.logLeavesOut = new Set(options.logLeavesOut);
   }
 
   /** While the server is stopped, the first statement fails with STORE_UNAVAILABLE. */
@@ -94,6 +115,8 @@ export class MemoryDatabase {
   stop(): void {
     this.down = true;
     this.terminate(() => true);
+    for (const transaction of [...this.open]) transaction.recover();
+    this.log.endReaders();
   }
 
   start(): void {
@@ -178,7 +201,7 @@ export class MemoryDatabase {
     this.tables.delete(name);
   }
 
-  /** Called with every commit that changed rows, in commit order, in the turn of the commit. The returned function ends it. */
+  /** Called with every commit that changed rows, in the order of the log, when it can no longer be taken back. The returned function ends it. */
   onCommit(listener: (commit: CommitRecord) => void): () => void {
     this.listeners = [...this.listeners, listener];
     return () => {
@@ -186,12 +209,46 @@ export class MemoryDatabase {
     };
   }
 
-  /** For `MemoryTransaction` only. */
-  applyWrites(
-    transaction: MemoryTransaction,
-    writes: ReadonlyMap<string, ReadonlyMap<string, { readonly row: unknown }>>,
-  ): void {
+  /** What will be there when everything in the log is visible; the same as the committed rows when nothing is on its way. */
+  durable<R>(table: TableRef<R>, id: string): R | undefined {
+    let row: unknown = this.committed(table, id);
+    for (const rows of this.durableRows.values()) {
+      const own = rows.get(table.name)?.get(id);
+      if (own) row = own.row;
+    }
+    return row as R | undefined;
+  }
+
+  durableGroup<R>(table: TableRef<R>, group: string): readonly (readonly [string, R])[] {
+    const found = new Map<string, unknown>(this.committedGroup(table, group));
+    for (const rows of this.durableRows.values()) {
+      for (const [id, { row }] of rows.get(table.name) ?? []) {
+        if (!id.startsWith(`${group}\u0001`)) continue;
+        if (row === undefined) found.delete(id);
+        else found.set(id, row);
+      }
+    }
+    return [...found] as (readonly [string, R])[];
+  }
+
+  /** For `MemoryTransaction` only: the commit is decided. */
+  committing(transaction: MemoryTransaction, writes: BufferedRows, position: bigint | null): void {
+    if (position === null) return;
+    this.durableRows.set(transaction.id, writes);
+    if (this.listeners.length === 0) return;
     const changes: RowChange[] = [];
+    for (const [name, rows] of writes) {
+      for (const [id, { row }] of rows)
+        changes.push({ table: name, id, before: this.tables.get(name)?.rows.get(id), after: row });
+    }
+    if (changes.length === 0) return;
+    const { id, client, mark, rows } = transaction;
+    for (const listener of this.listeners)
+      listener({ transaction: id, client, mark, position, changes, rows });
+  }
+
+  /** For `MemoryTransaction` only: others see it. */
+  applyWrites(transaction: MemoryTransaction, writes: BufferedRows): void {
     for (const [name, rows] of writes) {
       let table = this.tables.get(name);
       if (!table) {
@@ -199,15 +256,12 @@ export class MemoryDatabase {
         this.tables.set(name, table);
       }
       for (const [id, { row }] of rows) {
-        if (this.listeners.length > 0)
-          changes.push({ table: name, id, before: table.rows.get(id), after: row });
         if (row === undefined) table.delete(id);
         else table.set(id, row);
       }
     }
-    if (changes.length === 0) return;
-    const { id, client, mark } = transaction;
-    for (const listener of this.listeners) listener({ transaction: id, client, mark, changes });
+    this.durableRows.delete(transaction.id);
+    if (this.log.surfacing.delete(transaction.id)) this.log.wake();
   }
 
   /** For `MemoryTransaction` only. */

@@ -37,7 +37,8 @@ export function createMemoryDoor(session: MemorySession, batchMax: number): Door
       if (changes.length === 0) return [];
       const transaction = beginAtDoor(session, context);
       try {
-        const verdicts = await applyChanges(session, transaction, changes, context);
+        await enterAsFollower(session, transaction, context.epoch);
+        const verdicts = await enterChanges(session, transaction, changes, context);
         if (context.discard) transaction.rollback();
         else await transaction.commit();
         return verdicts;
@@ -107,22 +108,25 @@ function deleteFences(
   return pruned;
 }
 
-async function applyChanges(
+/** Fences, then rows, in a transaction that has been let in. With rule `log` a change of the fence's own version is let in, too. */
+export async function enterChanges(
   session: MemorySession,
   transaction: MemoryTransaction,
   changes: readonly Change[],
   context: DoorContext,
+  rule: 'door' | 'log' = 'door',
 ): Promise<readonly DoorVerdict[]> {
-  await enterAsFollower(session, transaction, context.epoch);
   const verdicts: DoorVerdict[] = changes.map(() => 'stale');
   const winners = newestPerKey(changes);
   const accepted: Incoming[] = [];
+  const raise = (within: MemoryTransaction) =>
+    raiseFences(session, within, winners, { changes, verdicts, rule });
   if (session.sabotage.has('fence-in-own-transaction')) {
     const other = beginAtDoor(session, context);
-    accepted.push(...(await raiseFences(session, other, winners, changes, verdicts)));
+    accepted.push(...(await raise(other)));
     await other.commit();
   } else {
-    accepted.push(...(await raiseFences(session, transaction, winners, changes, verdicts)));
+    accepted.push(...(await raise(transaction)));
   }
   await writeAccepted(session, transaction, accepted);
   return verdicts;
@@ -144,15 +148,19 @@ async function raiseFences(
   session: MemorySession,
   transaction: MemoryTransaction,
   winners: readonly (readonly [string, number])[],
-  changes: readonly Change[],
-  verdicts: DoorVerdict[],
+  batch: {
+    readonly changes: readonly Change[];
+    readonly verdicts: DoorVerdict[];
+    readonly rule: 'door' | 'log';
+  },
 ): Promise<readonly Incoming[]> {
+  const { changes, verdicts, rule } = batch;
   const accepted: Incoming[] = [];
   await transaction.statement('door/raise-fences', async () => {
     for (const [id, at] of winners) {
       const change = changes[at]!;
       await lockFence(session, transaction, id);
-      if (!isLetIn(session, transaction, id, change)) continue;
+      if (!isLetIn(session, transaction, id, change, rule)) continue;
       setFence(session, transaction, id, change.version, change.value === null);
       verdicts[at] = 'applied';
       accepted.push({ change, key: encodeKey(change.key) });
@@ -166,10 +174,14 @@ function isLetIn(
   transaction: MemoryTransaction,
   id: string,
   change: Change,
+  rule: 'door' | 'log' = 'door',
 ): boolean {
+  const { sabotage } = session;
   const fence = transaction.get(session.layout.fences, id);
-  if (!fence || session.sabotage.has('door-without-fence')) return true;
+  if (!fence || sabotage.has('door-without-fence')) return true;
   const order = compareVersions(change.version, fence);
+  if (rule === 'log' && sabotage.has('log-without-fence')) return true;
+  if (rule === 'log' && !sabotage.has('log-parts-refused')) return order >= 0;
   return change.origin === 'repair' ? order >= 0 : order > 0;
 }
 

@@ -1,3 +1,4 @@
+import type { LogCheckpoint } from '../../log/index.ts';
 import type { Shape, Side } from '../../migration/index.ts';
 import type { Row } from '../../record/index.ts';
 import type { GuardState } from '../../store/index.ts';
@@ -59,6 +60,8 @@ export interface MemoryLayout {
   readonly fences: TableRef<FenceRow>;
   readonly chunks: TableRef<ChunkRow>;
   readonly triggers: TableRef<TriggerRow>;
+  /** How far this store has come in the streams that it follows. Row id: the stream's name. */
+  readonly checkpoints: TableRef<LogCheckpoint>;
   /** Source of entry ids and versions. */
   readonly sequence: string;
 }
@@ -75,6 +78,7 @@ export function memoryLayout(migration: string, side: Side): MemoryLayout {
     fences: tableRef(`${schema}.fence`),
     chunks: tableRef(`${schema}.chunk`),
     triggers: tableRef(`${schema}.trigger`),
+    checkpoints: tableRef(`${schema}.log_checkpoint`),
     sequence: `${schema}.entry_id`,
   };
 }

@@ -11,12 +11,12 @@ import type {
   KeyRange,
   ReadAnswer,
   RecordStore,
-  Reread,
   StoredRecord,
   Written,
 } from '../../store/index.ts';
 import { readRecord, splitRecord } from './memory-aggregates.ts';
 import { fenceId, keyLock, rootTable, rowLock } from './memory-layout.ts';
+import { checkedKey, rereadKeys, rereadLogged } from './memory-reread.ts';
 import {
   aggregateWriter,
   enterAsAuthority,
@@ -26,8 +26,6 @@ import {
 import { compareKeys } from './memory-table.ts';
 import type { MemoryTransaction } from './memory-transaction.ts';
 import { insertEntry, journalledMark } from './memory-triggers.ts';
-
-const rereadMax = 500;
 
 /** Statement order as in store/record-store.ts. */
 export function createMemoryRecordStore(session: MemorySession): RecordStore {
@@ -91,7 +89,10 @@ export function createMemoryRecordStore(session: MemorySession): RecordStore {
       });
     },
     write: (write) => writeAsAuthority(session, write),
-    reread: (collection, keys, epoch) => rereadKeys(session, collection, keys, epoch),
+    reread: (collection, keys, epoch, seen) =>
+      session.context.logged?.has(collection)
+        ? rereadLogged(session, collection, keys, epoch, seen)
+        : rereadKeys(session, collection, keys, epoch),
     async canonicalise(collection, records) {
       session.assertOpen();
       const shape = shapeOf(session, collection);
@@ -129,11 +130,6 @@ function firstAfter(keys: readonly string[], after: Key): number {
     else low = middle + 1;
   }
   return low;
-}
-
-function checkedKey(key: Key, parts: number): string {
-  if (key.length === parts && key.every((part) => typeof part === 'string')) return encodeKey(key);
-  throw new ChangeoverError('KEY_INVALID', `A key of this collection has ${parts} parts.`);
 }
 
 async function writeAsAuthority(session: MemorySession, write: AuthorityWrite): Promise<Written> {
@@ -202,7 +198,8 @@ async function writeRows(
       ? await deleteAggregate(session, transaction, write.collection, key)
       : await putAggregate(session, transaction, write, key);
   return transaction.statement('records/journal', () => {
-    const record = readRecord(transaction, shape, key);
+    // What was not there may have come by now, by somebody else.
+    const record = changed ? readRecord(transaction, shape, key) : null;
     let version: Version | null = null;
     let journalId: bigint | null = null;
     if (changed && typeof write.journal !== 'string') {
@@ -256,47 +253,4 @@ async function putAggregate(
     await writer.upsertChildren(key, children);
   });
   return true;
-}
-
-async function rereadKeys(
-  session: MemorySession,
-  collection: string,
-  keys: readonly Key[],
-  epoch: number,
-): Promise<readonly Reread[]> {
-  session.assertOpen();
-  if (keys.length > rereadMax) {
-    throw new ChangeoverError('BUG', `${keys.length} keys in one re-read, at most ${rereadMax}.`);
-  }
-  const { database, client, layout } = session;
-  const shape = shapeOf(session, collection);
-  const lax = session.sabotage.has('reread-unserialized');
-  return database.transaction({ client, mark: null }, async (transaction) => {
-    // Sealed too: what was committed before a change of authority is drained behind the seal.
-    await enterAsAuthority(session, transaction, epoch, ['authority', 'sealed']);
-    const ids = keys.map((key) => checkedKey(key, shape.key.length));
-    const readAll = (): Promise<readonly (DataRecord | null)[]> =>
-      transaction.statement('reread/read', () =>
-        ids.map((id) => readRecord(transaction, shape, id)),
-      );
-    const early = lax ? await readAll() : [];
-    const free = await transaction.statement('reread/lock-and-draw', () =>
-      ids.map((id): bigint | null => {
-        if (!lax) {
-          if (!transaction.tryLock(keyLock(layout, collection, id), 'exclusive')) return null;
-          // Writers that do not know the key lock draw while they hold the row.
-          const seen = transaction.get(rootTable(shape), id) !== undefined;
-          if (seen && !transaction.tryLock(rowLock(shape.table, id), 'shared')) return null;
-        }
-        return transaction.nextValue(layout.sequence);
-      }),
-    );
-    const records = lax ? early : await readAll();
-    return keys.map((key, at): Reread => {
-      const sequence = free[at] ?? null;
-      return sequence === null
-        ? { key, state: 'busy', record: null, version: { epoch, sequence: 0n } }
-        : { key, state: 'read', record: records[at] ?? null, version: { epoch, sequence } };
-    });
-  });
 }

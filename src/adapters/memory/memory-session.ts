@@ -101,11 +101,28 @@ async function shareGuard(session: MemorySession, transaction: MemoryTransaction
   await transaction.lock(guardLock(session.layout), 'shared');
 }
 
-/** A transaction with the door's mark. */
+/** One statement that only looks: there is no COMMIT whose answer could be lost. */
+export async function lookOnce<T>(
+  { database, client, assertOpen }: MemorySession,
+  label: string,
+  work: (transaction: MemoryTransaction) => T | Promise<T>,
+): Promise<T> {
+  assertOpen();
+  const transaction = database.begin({ client, mark: null });
+  try {
+    return await transaction.statement(label, () => work(transaction));
+  } finally {
+    transaction.rollback();
+  }
+}
+
+/** A transaction with the door's mark; in the log too, where somebody captures from it. */
 export function beginAtDoor(session: MemorySession, context: DoorContext): MemoryTransaction {
+  const { logged, migration } = session.context;
   return session.database.begin({
     client: session.client,
     mark: { kind: doorMark, epoch: context.epoch },
     timeoutMs: context.timeoutMs,
+    logMark: logged && logged.size > 0 ? migration : null,
   });
 }

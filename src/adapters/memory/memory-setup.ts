@@ -67,8 +67,9 @@ export function createMemorySetup(session: MemorySession): StoreSetup {
         await transaction.lock(guardLock(layout), 'exclusive');
         for (const table of dataTables(session))
           await transaction.lock(tableLock(table), 'exclusive');
-        const { guard, queue, fences, chunks, triggers } = layout;
-        for (const { name } of [guard, queue, fences, chunks, triggers]) database.dropTable(name);
+        const { guard, queue, fences, chunks, triggers, checkpoints } = layout;
+        for (const { name } of [guard, queue, fences, chunks, triggers, checkpoints])
+          database.dropTable(name);
         database.dropSequence(layout.sequence);
       }),
     async countUpTo(collection, max) {
@@ -79,8 +80,7 @@ export function createMemorySetup(session: MemorySession): StoreSetup {
       run('setup/truncate', async (transaction) => {
         for (const name of tablesOf(shapeOf(session, collection))) {
           await transaction.lock(tableLock(name), 'exclusive');
-          const table = tableRef(name);
-          for (const [id] of transaction.all(table)) transaction.set(table, id, undefined);
+          transaction.empty(tableRef(name));
         }
         const ours = [
           [layout.fences, fenceId(collection, '')],
@@ -125,9 +125,10 @@ async function setCapture(
 function objectsOf(session: MemorySession): readonly InstalledObject[] {
   const { database, layout } = session;
   if (!isInstalled(session)) return [];
-  const { guard, queue, fences, chunks } = layout;
+  const { guard, queue, fences, chunks, checkpoints } = layout;
   const objects: InstalledObject[] = [{ kind: 'schema', name: layout.schema }];
-  for (const { name } of [guard, queue, fences, chunks]) objects.push({ kind: 'table', name });
+  for (const { name } of [guard, queue, fences, chunks, checkpoints])
+    objects.push({ kind: 'table', name });
   objects.push({ kind: 'sequence', name: layout.sequence });
   for (const [table, row] of database.committedRows(layout.triggers)) {
     objects.push({ kind: 'trigger', name: `changeover_guard on ${table}` });

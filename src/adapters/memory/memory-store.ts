@@ -1,9 +1,11 @@
 import { ChangeoverError } from '../../errors/index.ts';
 import type { MigrationStore, StoreCapabilities, StoreConnector } from '../../store/index.ts';
+import { createMemoryChangeSource } from './memory-change-source.ts';
 import { MemoryDatabase } from './memory-database.ts';
 import { createMemoryDoor } from './memory-door.ts';
 import { createMemoryGuard } from './memory-guard.ts';
 import { memoryLayout } from './memory-layout.ts';
+import { createMemoryLogDoor } from './memory-log-door.ts';
 import { createMemoryQueue } from './memory-queue.ts';
 import { createMemoryRecordStore } from './memory-record-store.ts';
 import type { MemorySession } from './memory-session.ts';
@@ -57,7 +59,11 @@ export function memoryStore(
         engine: 'memory',
         capabilities: { ...memoryCapabilities, supportsGuard: session.supportsGuard },
         records: createMemoryRecordStore(session),
-        door: createMemoryDoor(session, memoryCapabilities.batchMax),
+        door: {
+          ...createMemoryDoor(session, memoryCapabilities.batchMax),
+          log: createMemoryLogDoor(session),
+        },
+        log: createMemoryChangeSource(session),
         queue: createMemoryQueue(session),
         guard: createMemoryGuard(session),
         setup: createMemorySetup(session),

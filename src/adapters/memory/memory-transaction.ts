@@ -1,6 +1,7 @@
 import { ChangeoverError, isChangeoverError, messageOf } from '../../errors/index.ts';
 import type { LockMode } from './lock-table.ts';
 import type { MemoryDatabase } from './memory-database.ts';
+import type { LoggedRow } from './memory-log.ts';
 import type { TableRef } from './memory-table.ts';
 import type { Step } from './step-hook.ts';
 
@@ -18,6 +19,8 @@ export interface TransactionOptions {
   readonly mark: SessionMark | null;
   /** Server-side limit of the whole transaction; none if absent. */
   readonly timeoutMs?: number | undefined;
+  /** Stands in the log with the transaction: the migration whose door makes it. */
+  readonly logMark?: string | null;
 }
 
 /** A row of a transaction's own writes. */
@@ -26,23 +29,31 @@ interface Written {
 }
 
 /**
- * open → committed | rolled back. READ COMMITTED: each `get` sees what is committed now and the transaction's own writes. Writes are
+ * open → (durable →) committed | rolled back. READ COMMITTED: each `get` sees what is committed now and the transaction's own writes. Writes are
  * buffered until commit; locks are held until the end. A transaction that fails, is terminated or whose client dies rolls back.
+ * `durable`: it is in the log, where readers may have met it, but nobody sees its rows yet and its locks are held; nothing can take it back. Only in a database
+ * whose log somebody keeps, and only for as long as the hook wants.
  */
 export class MemoryTransaction {
   readonly id: number;
   readonly client: string;
   readonly mark: SessionMark | null;
   readonly held = new Set<string>();
+  readonly logMark: string | null;
+  /** What it did to rows, one after the other. */
+  readonly rows: LoggedRow[] = [];
+  /** Messages that go into the log with it. */
+  readonly tokens: string[] = [];
   /** Settles when the transaction has ended, however. */
   readonly ended: Promise<void>;
   private readonly database: MemoryDatabase;
   private readonly writes = new Map<string, Map<string, Written>>();
   private readonly cancelTimeout: (() => void) | null;
   private settleEnded: () => void = () => {};
-  private state: 'open' | 'committed' | 'rolled back' = 'open';
+  private state: 'open' | 'durable' | 'committed' | 'rolled back' = 'open';
   private failure: ChangeoverError | null = null;
   private commitSent = false;
+  private endWait: ((error: ChangeoverError | null) => void) | null = null;
 
   /** Use `database.begin`. */
   constructor(database: MemoryDatabase, id: number, options: TransactionOptions) {
@@ -50,6 +61,7 @@ export class MemoryTransaction {
     this.id = id;
     this.client = options.client;
     this.mark = options.mark;
+    this.logMark = options.logMark ?? null;
     this.ended = new Promise((resolve) => {
       this.settleEnded = resolve;
     });
@@ -69,6 +81,10 @@ export class MemoryTransaction {
 
   get isOpen(): boolean {
     return this.state === 'open';
+  }
+
+  get hasWritten(): boolean {
+    return this.writes.size > 0;
   }
 
   /** Draws from a sequence of the database. Not rolled back. */
@@ -131,6 +147,21 @@ export class MemoryTransaction {
     this.assertOpen();
   }
 
+  /** Inside a statement: until the function that `subscribe` is given was called. Ends with the transaction; never when its client is dead. */
+  async waitFor(subscribe: (wake: () => void) => () => void): Promise<void> {
+    let unsubscribe = (): void => {};
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.endWait = (error) => (error === null ? unsubscribe() : reject(error));
+        unsubscribe = subscribe(resolve);
+      });
+    } finally {
+      this.endWait = null;
+      unsubscribe();
+    }
+    this.assertOpen();
+  }
+
   /** Inside a statement: takes the lock if it is free. */
   tryLock(name: string, mode: LockMode): boolean {
     return this.database.locks.tryAcquire(this, name, mode);
@@ -165,6 +196,31 @@ export class MemoryTransaction {
 
   /** Buffers a row; undefined deletes it. The caller holds the row's lock. */
   set<R>(table: TableRef<R>, id: string, row: R | undefined): void {
+    const before = this.get(table, id);
+    this.put(table, id, row);
+    if (before !== undefined || row !== undefined) this.note(table.name, before, row);
+  }
+
+  /** The row gets another id: one update in the log. */
+  move<R>(table: TableRef<R>, from: string, to: string, row: R): void {
+    const before = this.get(table, from);
+    this.put(table, from, undefined);
+    this.put(table, to, row);
+    this.note(table.name, before, row);
+  }
+
+  /** TRUNCATE: the log does not name the rows. The caller holds the table's lock. */
+  empty<R>(table: TableRef<R>): void {
+    for (const [id] of this.all(table)) this.put(table, id, undefined);
+    this.rows.push({ table: table.name, kind: 'truncate', before: undefined, after: undefined });
+  }
+
+  private note(table: string, before: unknown, after: unknown): void {
+    const kind = before === undefined ? 'insert' : after === undefined ? 'delete' : 'update';
+    this.rows.push({ table, kind, before, after });
+  }
+
+  private put<R>(table: TableRef<R>, id: string, row: R | undefined): void {
     let rows = this.writes.get(table.name);
     if (!rows) {
       rows = new Map();
@@ -178,7 +234,7 @@ export class MemoryTransaction {
     if (this.failure === null) this.assertOpen();
     const { hook } = this.database;
     if (!hook) {
-      this.apply();
+      await this.apply();
       return;
     }
     this.commitSent = true;
@@ -209,19 +265,50 @@ export class MemoryTransaction {
     if (this.state !== 'open') return;
     this.failure = error;
     this.database.locks.cancelWait(this, error);
+    this.endWait?.(error);
     this.end('rolled back');
   }
 
-  private apply(): void {
+  /** A server that comes back shows whatever is in its log. */
+  recover(): void {
+    if (this.state === 'durable') this.surface();
+  }
+
+  /** A promise only where there is a gap between log and visibility. */
+  private apply(): void | Promise<void> {
     this.assertOpen();
+    const { database } = this;
+    const { hook, log } = database;
+    const { id, logMark, rows, tokens } = this;
+    const gap = log.isKept && hook?.surface !== undefined && this.writes.size > 0;
+    const position =
+      this.writes.size > 0 || tokens.length > 0
+        ? log.append({ transaction: id, mark: logMark, rows, tokens })
+        : null;
+    if (!gap || position === null) {
+      database.committing(this, this.writes, position);
+      this.surface();
+      return;
+    }
+    this.state = 'durable';
+    log.surfacing.set(id, position);
+    database.committing(this, this.writes, position);
+    return hook?.surface?.(this.step('surface')).then(() => this.recover());
+  }
+
+  private surface(): void {
     // Same turn: nobody can see half of it.
     this.database.applyWrites(this, this.writes);
-    this.end('committed');
+    this.finish('committed');
   }
 
   private end(state: 'committed' | 'rolled back'): void {
-    if (this.state !== 'open') return;
+    if (this.state === 'open') this.finish(state);
+  }
+
+  private finish(state: 'committed' | 'rolled back'): void {
     this.state = state;
+    this.endWait?.(null);
     this.cancelTimeout?.();
     this.writes.clear();
     this.database.ended(this);

@@ -15,6 +15,12 @@
  * - `chunk-without-second-look`: a chunk does not look at the fences again after it has inserted.
  * - `reread-unserialized`: a re-read takes no lock and draws its version last.
  * - `guard-without-drain`: the guard changes without waiting for those it let in.
+ * - `log-checkpoint-before`: the checkpoint of a log commits before the rows do.
+ * - `log-checkpoint-after`: the checkpoint of a log is written once the rows are committed, whatever it was before.
+ * - `log-parts-refused`: a change out of the log has to be newer than its fence, also within one transaction.
+ * - `log-without-fence`: what comes out of the log is let in whatever the fence holds.
+ * - `log-mark-ignored`: the log brings back what the door wrote.
+ * - `reread-before-visible`: a re-read does not wait until what the log has brought can be seen.
  */
 export const sabotages = [
   'door-without-fence',
@@ -31,6 +37,12 @@ export const sabotages = [
   'chunk-without-second-look',
   'reread-unserialized',
   'guard-without-drain',
+  'log-checkpoint-before',
+  'log-checkpoint-after',
+  'log-parts-refused',
+  'log-without-fence',
+  'log-mark-ignored',
+  'reread-before-visible',
 ] as const;
 
 export type Sabotage = (typeof sabotages)[number];

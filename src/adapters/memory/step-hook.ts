@@ -12,8 +12,8 @@ export interface Step {
 
 /** What the server can still do about a COMMIT after the connection is gone. */
 export interface CommitServer {
-  /** Commits; throws when the transaction was ended before. */
-  commit(): void;
+  /** Commits; throws when the transaction was ended before. A promise, when it is in the log and not yet visible. */
+  commit(): void | Promise<void>;
   rollback(): void;
 }
 
@@ -31,4 +31,6 @@ export interface StepHook {
    * know: the write's outcome is unknown to it.
    */
   commit(step: Step, server: CommitServer): Promise<void>;
+  /** Between a commit's entry in the log and its visibility to others; only where the log is kept. Absent: no time passes. */
+  surface?(step: Step): Promise<void>;
 }

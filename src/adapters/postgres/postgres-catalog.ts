@@ -101,6 +101,8 @@ export interface PostgresCatalog {
 export function createPostgresCatalog(
   session: PostgresSession,
   shapes: ReadonlyMap<string, Shape>,
+  /** True while the key of this collection is taken down for a copy; a table without one is refused otherwise. */
+  isKeyDeferred: (collection: string) => Promise<boolean> = async () => false,
 ): PostgresCatalog {
   const resolved = new Map<string, Promise<CatalogCollection>>();
   const shape = (name: string): Shape => {
@@ -117,7 +119,7 @@ export function createPostgresCatalog(
     async collection(name) {
       let promise = resolved.get(name);
       if (promise === undefined) {
-        promise = resolveShape(session, name, shape(name));
+        promise = resolveShape({ session, isKeyDeferred }, name, shape(name));
         resolved.set(name, promise);
         // A failure is not kept: the table may be created, or the server come back.
         promise.catch(() => resolved.delete(name));
@@ -128,27 +130,32 @@ export function createPostgresCatalog(
   };
 }
 
+interface Lookup {
+  readonly session: PostgresSession;
+  readonly isKeyDeferred: (collection: string) => Promise<boolean>;
+}
+
 async function resolveShape(
-  session: PostgresSession,
+  lookup: Lookup,
   collection: string,
   shape: Shape,
 ): Promise<CatalogCollection> {
-  const root = await resolveTable(session, collection, shape);
+  const root = await resolveTable(lookup, collection, shape);
   const children: CatalogChild[] = [];
   for (const [field, child] of Object.entries(shape.children ?? {})) {
-    children.push(await resolveChild(session, collection, root, field, child));
+    children.push(await resolveChild(lookup, collection, root, field, child));
   }
   return { collection, root, children };
 }
 
 async function resolveChild(
-  session: PostgresSession,
+  lookup: Lookup,
   collection: string,
   root: CatalogTable,
   field: string,
   shape: ChildShape,
 ): Promise<CatalogChild> {
-  const table = await resolveTable(session, collection, shape);
+  const table = await resolveTable(lookup, collection, shape);
   if (shape.parent.length !== root.key.length) {
     throw new ChangeoverError(
       'KEY_INVALID',
@@ -160,7 +167,7 @@ async function resolveChild(
 }
 
 async function resolveTable(
-  session: PostgresSession,
+  { session, isKeyDeferred }: Lookup,
   collection: string,
   shape: Pick<Shape, 'table' | 'key' | 'columns'>,
 ): Promise<CatalogTable> {
@@ -172,9 +179,9 @@ async function resolveTable(
     throw new ChangeoverError('KEY_INVALID', `Collection "${collection}" declares no key columns.`);
   }
   const key = shape.key.map((name) => columnOf(facts, name, collection));
-  const keyIndex = facts.uniqueIndexes.find(
-    (index) => index.arbiter && sameSet(index.columns, shape.key),
-  );
+  const keyIndex =
+    facts.uniqueIndexes.find((index) => index.arbiter && sameSet(index.columns, shape.key)) ??
+    ((await isKeyDeferred(collection)) ? deferredKey(shape.key) : undefined);
   const columnList = shape.key.join(', ');
   if (keyIndex === undefined) {
     throw new ChangeoverError(
@@ -195,6 +202,13 @@ async function resolveTable(
   const missing = key.filter(({ name }) => !columns.some((column) => column.name === name));
   return { ...facts, columns: [...missing, ...columns], key, keyIndex };
 }
+
+const deferredKey = (columns: readonly string[]): CatalogIndex => ({
+  name: '',
+  columns,
+  primary: false,
+  arbiter: true,
+});
 
 function columnOf(
   table: Pick<CatalogTable, 'allColumns' | 'quoted'>,

@@ -4,6 +4,7 @@ import type { ChunkTicket, Door, DoorContext, KeyRange } from '../../store/index
 import { type ChunkPath, RangeDisagrees } from './postgres-chunk-record.ts';
 import { writeRecords } from './postgres-chunk-write.ts';
 import { copyChunk } from './postgres-copy.ts';
+import { copyText } from './postgres-copy-text.ts';
 import {
   asDoorError,
   doorLock,
@@ -28,7 +29,8 @@ const WRITE_ATTEMPTS_MAX = 50;
 /** The chunk operations of the door. */
 export function createPostgresChunks(
   parts: PostgresStoreParts,
-): Pick<Door, 'beginChunk' | 'writeChunk' | 'abandonChunk'> & Required<Pick<Door, 'copyChunk'>> {
+): Pick<Door, 'beginChunk' | 'writeChunk' | 'abandonChunk'> &
+  Required<Pick<Door, 'copyChunk' | 'copyText'>> {
   return {
     beginChunk: (collection, chunk, range, owner) =>
       beginChunk(parts, collection, chunk, range, owner),
@@ -41,6 +43,10 @@ export function createPostgresChunks(
     copyChunk: (ticket, from, context) =>
       write(parts, ticket, context, (transaction, path) =>
         copyChunk(parts, transaction, ticket, from, path, context.timeoutMs),
+      ),
+    copyText: (ticket, from, context, rowsMax) =>
+      write(parts, ticket, context, (transaction, path) =>
+        copyText(parts, transaction, ticket, { from, rowsMax }, path, context.timeoutMs),
       ),
     abandonChunk: (ticket) => abandon(parts, ticket),
   };
@@ -146,18 +152,19 @@ async function write<Result>(
 }
 
 async function writeOnce<Result>(
-  { session, layout }: PostgresStoreParts,
+  parts: PostgresStoreParts,
   ticket: ChunkTicket,
   context: DoorContext,
   path: ChunkPath,
   body: ChunkBody<Result>,
 ): Promise<Result> {
+  const { session, layout } = parts;
   const { collection, chunk, owner, attempt } = ticket;
   const options = doorTransaction(context, `writing of chunk ${chunk} of "${collection}"`);
   return session.transaction(
     async (transaction) => {
       const [, claimed] = await transaction.run([
-        enterFollower(layout, context.epoch),
+        enterFollower(parts, context.epoch),
         {
           text: `UPDATE ${layout.chunk} SET state = 'done'
             WHERE collection = $1 AND chunk = $2 AND owner = $3 AND attempt = $4 AND state = 'in-flight'`,

@@ -162,15 +162,8 @@ function createPool(
   connectTimeoutMs: number,
   runtime: Runtime,
 ): pg.Pool {
-  const { url, host, port, user, password, database, ssl } = options;
-  const given = Object.fromEntries(
-    Object.entries({ host, port, user, password, database, ssl }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  );
   const pool = new pg.Pool({
-    ...(url === undefined ? {} : { connectionString: url }),
-    ...given,
+    ...addressOf(options),
     max: poolMax,
     connectionTimeoutMillis: connectTimeoutMs,
     idleTimeoutMillis: options.idleTimeoutMs ?? 30_000,
@@ -193,6 +186,17 @@ function createPool(
   // A checked-out one too: its query has been rejected with the same error.
   pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
+}
+
+/** Where to connect, and as whom, as `pg` wants to be told. */
+export function addressOf(options: PostgresOptions): pg.ClientConfig {
+  const { url, host, port, user, password, database, ssl } = options;
+  const given = Object.fromEntries(
+    Object.entries({ host, port, user, password, database, ssl }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  return { ...(url === undefined ? {} : { connectionString: url }), ...given };
 }
 
 /** The address without password, for display. */

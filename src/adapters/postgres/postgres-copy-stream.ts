@@ -61,6 +61,19 @@ export async function copyRowsIn(
   return sink.rowCount;
 }
 
+/** `COPY … FROM STDIN` of bytes in COPY's own format; number of rows. What the reading end throws of ours is thrown on. */
+export async function copyBytesIn(
+  transaction: PostgresTransaction,
+  statement: string,
+  bytes: Readable,
+  limits: CopyLimits,
+): Promise<number> {
+  const client = await transaction.client();
+  const sink = client.query(copyFrom(statement));
+  await piped(bytes, sink, limits);
+  return sink.rowCount;
+}
+
 /** Bytes of `COPY … TO STDOUT` on one server into `COPY … FROM STDIN` on another, not looked at; number of rows. */
 export async function copyThrough(
   source: PostgresTransaction,

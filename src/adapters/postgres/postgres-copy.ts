@@ -8,7 +8,7 @@ import type {
 } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
 import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunk-record.ts';
-import { isUntouched, removeDeleted } from './postgres-chunk-write.ts';
+import { goesStraight, removeDeleted } from './postgres-chunk-write.ts';
 import { type CopyLimits, copyThrough } from './postgres-copy-stream.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { columnList } from './postgres-door-sql.ts';
@@ -99,8 +99,7 @@ export async function copyChunk(
   );
   // Enums, for one, are ordered as each server declared them.
   if (bounded && !sameOrder) throw new RangeDisagrees(ticket.collection);
-  const untouched =
-    wanted === 'straight' && (await isUntouched(parts, transaction, collection, range));
+  const untouched = await goesStraight(parts, transaction, collection, range, wanted);
   const limits = { runtime: parts.session.runtime, timeoutMs, what };
   const source = await reader.session.begin({ timeoutMs, isolation: 'repeatable read', what });
   try {

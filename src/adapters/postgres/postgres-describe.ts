@@ -1,6 +1,8 @@
+import type { ColumnType } from '../../mapping/index.ts';
 import type { Scalar } from '../../record/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { TableDescription } from '../../store/index.ts';
+import { COLUMN_TYPES, columnTypeOf } from './postgres-column-type.ts';
 import type { PostgresOptions } from './postgres-connections.ts';
 import { openPostgresSession } from './postgres-session.ts';
 
@@ -33,14 +35,36 @@ ORDER BY n.nspname, c.relname`;
 export async function describePostgresTables(
   options: PostgresOptions,
   runtime: Runtime,
+  wanted: { readonly types?: boolean } = {},
 ): Promise<readonly TableDescription[]> {
   const session = openPostgresSession({ ...options, poolMax: 1 }, runtime);
+  const texts = wanted.types ? [TABLES, COLUMN_TYPES] : [TABLES];
   try {
-    const [result] = await session.run([{ text: TABLES }], { what: 'a look at the tables' });
-    return (result?.rows ?? []).map(([json]: readonly (Scalar | undefined)[]) =>
-      JSON.parse(json ?? 'null'),
+    const [tables, columns] = await session.run(
+      texts.map((text) => ({ text })),
+      { what: 'a look at the tables' },
     );
+    const types = columns && typesOf(columns.rows);
+    return (tables?.rows ?? []).map(([json]: readonly (Scalar | undefined)[]) => {
+      const table: TableDescription = JSON.parse(json ?? 'null');
+      if (types === undefined) return table;
+      return { ...table, types: types.get(`${table.schema}\0${table.name}`) ?? {} };
+    });
   } finally {
     await session.close();
   }
+}
+
+/** Schema and table → column → type. */
+function typesOf(
+  lines: readonly (readonly Scalar[])[],
+): ReadonlyMap<string, Readonly<Record<string, ColumnType>>> {
+  const found = new Map<string, Record<string, ColumnType>>();
+  for (const [schema, table, column, json] of lines) {
+    const id = `${schema}\0${table}`;
+    const types = found.get(id) ?? {};
+    types[column ?? ''] = columnTypeOf(JSON.parse(json ?? 'null'));
+    found.set(id, types);
+  }
+  return found;
 }

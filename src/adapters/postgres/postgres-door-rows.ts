@@ -51,8 +51,13 @@ export function tableRows(
   collection: CatalogCollection,
   records: readonly KeyedRecord[],
 ): TableRows {
-  const roots = new Grouping(collection.root, collection.collection);
+  const { root, children: childTables } = collection;
+  const roots = new Grouping(root, collection.collection);
   for (const { key, record } of records) {
+    if (childTables.length === 0 && isRow(record, root.key, key)) {
+      roots.add(record);
+      continue;
+    }
     const row: Record<string, Scalar> = {};
     for (const [field, value] of Object.entries(record)) {
       if (collection.children.some((child) => child.field === field)) continue;
@@ -64,6 +69,17 @@ export function tableRows(
   }
   const children = collection.children.map((child) => childRows(collection, child, records));
   return { roots: roots.groups(), children };
+}
+
+/** True for a record that is the row already: only columns, and the key that it is to have. */
+function isRow(record: DataRecord, columns: readonly CatalogColumn[], key: Key): record is Row {
+  for (let index = 0; index < columns.length; index += 1)
+    if (record[columns[index]?.name ?? ''] !== key[index]) return false;
+  for (const field in record) {
+    const value = record[field];
+    if (typeof value !== 'string' && value !== null) return false;
+  }
+  return true;
 }
 
 function childRows(

@@ -1,11 +1,5 @@
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
-import {
-  type Change,
-  compareVersions,
-  encodeKey,
-  type Key,
-  type Version,
-} from '../../record/index.ts';
+import { type Change, compareVersions, encodeKey, type Version } from '../../record/index.ts';
 import type { Door, DoorContext, DoorVerdict, OpenChange } from '../../store/index.ts';
 import type { CatalogCollection } from './postgres-catalog.ts';
 import { createPostgresChunks } from './postgres-chunks.ts';
@@ -15,15 +9,8 @@ import {
   enterDoor,
   type PostgresStoreParts,
 } from './postgres-door-entry.ts';
-import { type KeyedRecord, tableRows } from './postgres-door-rows.ts';
-import {
-  type DoorStatement,
-  deleteRecords,
-  deleteSurplus,
-  lockCoveringChunks,
-  upsertChildRows,
-  upsertRows,
-} from './postgres-door-sql.ts';
+import type { DoorStatement } from './postgres-door-sql.ts';
+import { rowStatements } from './postgres-door-statements.ts';
 import {
   lockFence,
   pruneFences,
@@ -33,6 +20,7 @@ import {
   versionIn,
   winnersOf,
 } from './postgres-fences.ts';
+import { createPostgresLogDoor } from './postgres-log-door.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import type { OpenTransaction, PostgresTransaction, Statement } from './postgres-session.ts';
 
@@ -54,6 +42,7 @@ export function createPostgresDoor(parts: PostgresStoreParts): Door {
     open: (change, context) => open(parts, change, context),
     fences: (collection, keys) => readFences(session, layout, collection, keys),
     pruneFences: (before) => pruneFences(session, layout, before),
+    log: createPostgresLogDoor(parts),
   };
 }
 
@@ -88,14 +77,13 @@ async function applyOnce(
   );
   const accepted = new Set<Change>();
   const body = async (transaction: PostgresTransaction): Promise<void> => {
-    const entrance = enterDoor(layout, context.epoch);
-    const results = await transaction.run([
-      ...entrance,
+    const [, ...results] = await transaction.run([
+      enterDoor(parts, context.epoch),
       ...winners.map((one) => raiseFences(layout, one)),
     ]);
     const statements: Statement[] = [];
     for (const [index, one] of winners.entries()) {
-      const keys = results[entrance.length + index]?.rows ?? [];
+      const keys = results[index]?.rows ?? [];
       const taken = keys
         .map(([key]) => one.changes.get(key ?? ''))
         .filter((change) => change !== undefined);
@@ -109,41 +97,12 @@ async function applyOnce(
   return changes.map((change) => (accepted.has(change) ? 'applied' : 'stale'));
 }
 
-/** The statements that make the rows what the changes say; the fences are locked. */
-function rowStatements(
-  layout: PostgresLayout,
-  collection: CatalogCollection,
-  changes: readonly Pick<Change, 'key' | 'value' | 'version'>[],
-): readonly DoorStatement[] {
-  const gone: Key[] = [];
-  const present: KeyedRecord[] = [];
-  for (const { key, value, version } of changes) {
-    if (value === null) gone.push(key);
-    else present.push({ key, record: value, version });
-  }
-  const statements: DoorStatement[] = [];
-  if (gone.length > 0)
-    statements.push(
-      lockCoveringChunks(layout, collection, gone),
-      ...deleteRecords(collection, gone),
-    );
-  if (present.length === 0) return statements;
-  const rows = tableRows(collection, present);
-  for (const group of rows.roots) statements.push(upsertRows(collection.root, group));
-  // A statement of its own for each step: what a chunk has committed while the roots were waited for is seen by the next.
-  for (const child of rows.children)
-    if (child.roots.length > 0) statements.push(deleteSurplus(collection.root, child));
-  for (const { child, groups } of rows.children)
-    for (const group of groups)
-      statements.push(...upsertChildRows(layout, collection, child, group));
-  return statements;
-}
-
 async function open(
-  { session, layout, catalog }: PostgresStoreParts,
+  parts: PostgresStoreParts,
   change: Omit<Change, 'version'>,
   context: DoorContext,
 ): Promise<OpenChange> {
+  const { session, layout, catalog } = parts;
   const { collection, key, value } = change;
   const found = await catalog.collection(collection);
   const transaction = await session.begin(
@@ -152,7 +111,7 @@ async function open(
   try {
     const nothing: Version = { epoch: 0, sequence: 0n };
     const statements: readonly DoorStatement[] = [
-      ...enterDoor(layout, context.epoch),
+      enterDoor(parts, context.epoch),
       ...lockFence(layout, collection, key),
       ...rowStatements(layout, found, [{ key, value, version: nothing }]),
     ];
@@ -166,7 +125,7 @@ async function open(
         `A child row of "${collection}" moves between records: which change is the newer one is known only with its version.`,
       );
     }
-    const fence = versionIn(results[3]);
+    const fence = versionIn(results[2]);
     if (fence === null) {
       throw new ChangeoverError(
         'STORE_CONFLICT',

@@ -26,6 +26,8 @@ const byState: Readonly<Record<string, ErrorCode>> = {
   // Prepared statements that the server no longer knows: the connection is replaced, the statement may be repeated.
   '26000': 'STORE_CONFLICT',
   '42P05': 'STORE_CONFLICT',
+  // ON CONFLICT finds no unique index: the key is taken down for a copy (postgres-deferred.ts), or somebody dropped it. No fault of the rows.
+  '42P10': 'STORE_UNAVAILABLE',
   // A hot standby, or a database that was made read-only for a moment.
   '25006': 'STORE_UNAVAILABLE',
   '3D000': 'STORE_UNAVAILABLE',
@@ -119,6 +121,9 @@ function isStalePlan(state: string, message: string): boolean {
   return state === '0A000' && message.includes('cached plan');
 }
 
+const NO_KEY =
+  'the key of the table has no unique index at the moment: it is down for a copy, or somebody dropped it';
+
 const classText: Readonly<Record<string, string>> = {
   '22': 'the server cannot take a value as the type of its column',
   '23': 'the server refused the rows because of a constraint',
@@ -131,6 +136,7 @@ function safeMessage(error: ServerError, state: string): string {
     error.constraint && `constraint "${error.constraint}"`,
   ].filter(Boolean);
   const family = state.slice(0, 2);
+  if (state === '42P10') return NO_KEY;
   const text = family === '22' ? valueFree(error.message) : (error.message ?? classText[family]);
   return place.length === 0 ? text : `${text} (${place.join(', ')})`;
 }

@@ -5,6 +5,10 @@ import type { Scalar } from '../../record/index.ts';
 export interface Statement {
   readonly text: string;
   readonly values?: readonly Scalar[];
+  /** `COPY … FROM STDIN`: its data, in pieces. */
+  readonly copy?: readonly Buffer[];
+  /** Called as soon as it has been executed, while those behind it are on their way. */
+  readonly done?: () => void;
 }
 
 /** Exact rows: each value is the server's own text, in the order of the select list. */
@@ -23,6 +27,9 @@ interface Wire {
   bind(message: { statement: string; values: readonly Scalar[] }): void;
   execute(message: { rows?: number }): void;
   close(message: { type: 'S'; name: string }): void;
+  sendCopyFromChunk(chunk: Buffer): void;
+  endCopyFrom(): void;
+  flush(): void;
   sync(): void;
 }
 
@@ -40,6 +47,9 @@ const PREPARED_MAX = 500;
  * and including what would follow a failed BEGIN. (`pg`'s own `pipeline` option syncs after each statement, so
  * the statements behind a failed BEGIN would commit one by one.) Inside BEGIN … each statement still has a READ COMMITTED snapshot of its own;
  * without BEGIN the flight is one implicit transaction. No Describe: rows are arrays and their types are known.
+ *
+ * The data of a COPY follow its Execute without waiting for the server's word that it is ready for them. It takes them as they come, and drops them
+ * where an error has made them pointless: as in the protocol's description, everything up to Sync (and Sync within a COPY would be lost).
  *
  * State: submitted → (parsed, bound, executed per statement) → error? → ready. `done` settles at ReadyForQuery or at the error.
  */
@@ -74,6 +84,10 @@ export class Flight {
         const name = this.#prepare(wire, statement.text);
         wire.bind({ statement: name, values: statement.values ?? [] });
         wire.execute({});
+        if (statement.done) wire.flush();
+        if (statement.copy === undefined) continue;
+        for (const chunk of statement.copy) wire.sendCopyFromChunk(chunk);
+        wire.endCopyFrom();
       }
       wire.sync();
     } finally {
@@ -118,7 +132,9 @@ export class Flight {
 
   handlePortalSuspended(): void {}
   handleCopyInResponse(wire: { sendCopyFail(reason: string): void }): void {
-    wire.sendCopyFail('COPY is not possible here');
+    // With data they are on their way.
+    if (this.#statements[this.#results.length]?.copy === undefined)
+      wire.sendCopyFail('COPY is not possible here');
   }
   handleCopyData(): void {}
 
@@ -146,6 +162,7 @@ export class Flight {
       command: space < 0 ? tag : tag.slice(0, space),
     });
     this.#rows = [];
+    this.#statements[this.#results.length - 1]?.done?.();
   }
 }
 

@@ -83,7 +83,12 @@ export async function tableFindings(
     ...kindFindings(table),
     ...keyFindings(facts, table),
     ...(role === 'follower' ? unfilledColumns(collection, table) : []),
-    ...referenceFindings(role, collection, table),
+    // The log holds what cascades do; only who captures writes of the application misses it.
+    ...(parts.logged.has(collection.collection)
+      ? role === 'authority'
+        ? []
+        : await loggedReferences(parts, collection, table)
+      : referenceFindings(role, collection, table)),
   ];
 }
 
@@ -247,6 +252,50 @@ function referenceFindings(
           : `Backfill the referred table first, or: ALTER TABLE ${table.quoted} DROP CONSTRAINT ${quoteIdentifier(key.name)}, and add it again NOT VALID + VALIDATE before the switch.`,
       ),
     );
+}
+
+/** What the log brings is written in the order of the configuration: a reference to what stands before it is no matter. */
+async function loggedReferences(
+  { catalog, logged }: WriteParts,
+  collection: CatalogCollection,
+  table: CatalogTable,
+): Promise<readonly Finding[]> {
+  const earlier = new Set([table.quoted]);
+  const unique = new Set<string>();
+  for (const name of catalog.collections) {
+    // One that cannot be looked up is a finding of its own.
+    const one = await catalog.collection(name).catch(() => null);
+    if (one !== null && one.root.uniqueIndexes.length > 1) unique.add(one.root.quoted);
+  }
+  for (const name of catalog.collections) {
+    if (!logged.has(name)) continue;
+    const { root, children } = await catalog.collection(name);
+    for (const { quoted } of [root, ...children]) earlier.add(quoted);
+    if (name === collection.collection) break;
+  }
+  // A changed key comes as a delete and an insert; see `postgres-log-door.ts`.
+  const takes = table.foreignKeys
+    .filter(({ references, onDelete }) => onDelete === 'cascade' && unique.has(references))
+    .filter(({ references }) => table === collection.root || references !== collection.root.quoted)
+    .map(({ name, references }) =>
+      finding(
+        'cascade',
+        'warn',
+        `${table.quoted} refers to ${references} with ON DELETE CASCADE (${quoteIdentifier(name)}). What the other side deletes so arrives by itself; but a record of ${references} that gets another key there, and keeps a unique value, has to be deleted here first, and this action would take rows with it that are not all sent again.`,
+        `If keys of ${references} are ever changed: ALTER TABLE ${table.quoted} DROP CONSTRAINT ${quoteIdentifier(name)}, and add it without ON DELETE CASCADE, DEFERRABLE, until the switch.`,
+      ),
+    );
+  const late = table.foreignKeys
+    .filter(({ references, deferrable }) => !deferrable && !earlier.has(references))
+    .map(({ name, references }) =>
+      finding(
+        'foreign-key',
+        'warn',
+        `${table.quoted} refers to ${references} (${quoteIdentifier(name)}), whose changes are written after those of "${collection.collection}", or by somebody else: those that come too early wait in the queue and are tried again.`,
+        `Put its collection before "${collection.collection}" in the configuration, with the same capture. In a cycle: ALTER TABLE ${table.quoted} ALTER CONSTRAINT ${quoteIdentifier(name)} DEFERRABLE INITIALLY DEFERRED.`,
+      ),
+    );
+  return [...takes, ...late];
 }
 
 /** What a foreign key changes by itself is no write of the record that was named. Children go with their own root. */

@@ -2,6 +2,7 @@ import { isChangeoverError, messageOf } from '../../errors/index.ts';
 import type { Finding } from '../../store/index.ts';
 import type { CatalogCollection, CatalogTable } from './postgres-catalog.ts';
 import { finding, pass } from './postgres-finding.ts';
+import { logFindings } from './postgres-inspect-log.ts';
 import { schemaFindings, tableFindings } from './postgres-inspect-tables.ts';
 import type { WriteParts } from './postgres-write.ts';
 
@@ -22,6 +23,7 @@ export async function inspectPostgres(parts: WriteParts, role: Role): Promise<re
   for (const name of parts.catalog.collections) {
     findings.push(...(await collectionFindings(parts, role, name)));
   }
+  findings.push(...(await attempt('log', () => logFindings(parts, role))));
   return findings;
 }
 

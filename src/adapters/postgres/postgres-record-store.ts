@@ -17,6 +17,7 @@ import {
   toAnswers,
 } from './postgres-read.ts';
 import { rereadKeys } from './postgres-reread.ts';
+import { rereadLogged } from './postgres-reread-log.ts';
 import type { QueryOptions } from './postgres-session.ts';
 import { type WriteParts, writeAsAuthority } from './postgres-write.ts';
 
@@ -90,8 +91,11 @@ export function createPostgresRecordStore(parts: WriteParts): RecordStore {
 
     write: (write) => writeAsAuthority(parts, write),
 
-    async reread(name, keys, epoch) {
-      return rereadKeys(session, layout, await catalog.collection(name), keys, epoch);
+    async reread(name, keys, epoch, seen) {
+      const collection = await catalog.collection(name);
+      return parts.logged.has(name)
+        ? rereadLogged(session, layout, collection, keys, epoch, seen)
+        : rereadKeys(session, layout, collection, keys, epoch);
     },
 
     async canonicalise(name, records) {

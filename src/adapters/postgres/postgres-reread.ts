@@ -36,14 +36,8 @@ export async function rereadKeys(
   keys: readonly Key[],
   epoch: number,
 ): Promise<readonly Reread[]> {
-  if (keys.length > REREAD_KEYS_MAX) {
-    throw new ChangeoverError(
-      'CONFIG_INVALID',
-      `${keys.length} keys in one re-read, at most ${REREAD_KEYS_MAX}.`,
-    );
-  }
   if (keys.length === 0) return [];
-  checkKeys(collection, keys);
+  checkRereadKeys(collection, keys);
   const what = `re-read of "${collection.collection}"`;
   return session.transaction(
     async (transaction) => {
@@ -58,6 +52,17 @@ export async function rereadKeys(
     },
     { timeoutMs: REREAD_MS, what },
   );
+}
+
+/** CONFIG_INVALID for too many keys, KEY_INVALID for a malformed one. */
+export function checkRereadKeys(collection: CatalogCollection, keys: readonly Key[]): void {
+  if (keys.length > REREAD_KEYS_MAX) {
+    throw new ChangeoverError(
+      'CONFIG_INVALID',
+      `${keys.length} keys in one re-read, at most ${REREAD_KEYS_MAX}.`,
+    );
+  }
+  checkKeys(collection, keys);
 }
 
 async function readLocked(
@@ -119,7 +124,7 @@ function tryLock(
   };
 }
 
-function shareLock(collection: CatalogCollection, keys: readonly Key[]): Statement {
+export function shareLock(collection: CatalogCollection, keys: readonly Key[]): Statement {
   const { root } = collection;
   const equals = keyEquals(root.key, 't', keyElements(root.key, 'k'));
   return {

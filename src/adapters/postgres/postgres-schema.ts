@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Side } from '../../migration/index.ts';
 import { FENCED_SQLSTATE } from './postgres-errors.ts';
+import { checkpointTable } from './postgres-log-checkpoint.ts';
 import { quoteIdentifier, quoteLiteral } from './postgres-text.ts';
 
 /** Raised with every change of the tables or functions below that older code cannot work with. */
@@ -19,7 +20,11 @@ export interface PostgresLayout {
   readonly guard: string;
   readonly fence: string;
   readonly chunk: string;
+  /** Where this store stands in the streams that it follows. */
+  readonly logCheckpoint: string;
   readonly queue: string;
+  /** Indexes that are taken down for a copy; see postgres-deferred.ts. */
+  readonly deferred: string;
   /** The sequence of versions and queue ids. */
   readonly version: string;
   /** `enter(role, epoch, idle_too)`: shared role lock until the end of the transaction, then the check of the guard row: that role (or `idle`) and that epoch, else CO001. */
@@ -62,7 +67,9 @@ export function postgresLayout(migration: string, side: Side): PostgresLayout {
     guard: own('guard'),
     fence: own('fence'),
     chunk: own('chunk'),
+    logCheckpoint: own('log_checkpoint'),
     queue: own('queue'),
+    deferred: own('deferred'),
     version: own('version'),
     enter: own('enter'),
     recordChange: own('record_change'),
@@ -99,7 +106,7 @@ const QUEUE_STORAGE = [
 
 /** Tables of ours. Each statement is idempotent; `install` runs them in one transaction. */
 export function tableStatements(layout: PostgresLayout): readonly string[] {
-  const { schema, quotedSchema, meta, guard, fence, chunk, queue, version } = layout;
+  const { schema, quotedSchema, meta, guard, fence, chunk, queue, version, deferred } = layout;
   const own = quoteLiteral(`changeover: migration ${layout.migration}, ${layout.side}`);
   return [
     `CREATE SCHEMA IF NOT EXISTS ${quotedSchema}`,
@@ -144,6 +151,7 @@ export function tableStatements(layout: PostgresLayout): readonly string[] {
       PRIMARY KEY (collection, chunk)
     )`,
     `CREATE INDEX IF NOT EXISTS chunk_in_flight ON ${chunk} (collection) WHERE state = 'in-flight'`,
+    checkpointTable(layout),
     // CACHE 1: a cached value would be drawn before the key is locked, and versions would no longer follow the commit order.
     `CREATE SEQUENCE IF NOT EXISTS ${version} AS bigint CACHE 1 NO CYCLE`,
     // A set, not a log; see src/queue/change-queue.ts. due_at: visible to workers from then on; a claim moves it past its lease.
@@ -163,6 +171,16 @@ export function tableStatements(layout: PostgresLayout): readonly string[] {
     `CREATE INDEX IF NOT EXISTS queue_due ON ${queue} (due_at, id) WHERE dead_at IS NULL`,
     `CREATE INDEX IF NOT EXISTS queue_key ON ${queue} (key, collection)`,
     `CREATE INDEX IF NOT EXISTS queue_dead ON ${queue} (key, collection) WHERE dead_at IS NOT NULL`,
+    // Indexes that are down while an empty table is filled; statements: what makes one again.
+    `CREATE TABLE IF NOT EXISTS ${deferred} (
+      collection text COLLATE "C" NOT NULL,
+      name text NOT NULL,
+      kind text NOT NULL CHECK (kind IN ('key', 'secondary')),
+      table_name text NOT NULL,
+      statements text[] NOT NULL,
+      deferred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+      PRIMARY KEY (collection, name)
+    )`,
     `REVOKE ALL ON ALL TABLES IN SCHEMA ${quoteIdentifier(schema)} FROM PUBLIC`,
   ];
 }

@@ -72,6 +72,14 @@ export interface PostgresSession {
     body: (transaction: PostgresTransaction) => Promise<Result>,
     options: TransactionOptions,
   ): Promise<Result>;
+  /**
+   * A whole transaction, COMMIT included, in one round trip: for statements that fail by themselves where the transaction must not be committed. `discard` is
+   * not for here. OUTCOME_UNKNOWN when no answer came.
+   */
+  runCommitted(
+    statements: readonly Statement[],
+    options: TransactionOptions,
+  ): Promise<readonly SqlResult[]>;
   /** A transaction for those who have to keep it open across calls. */
   begin(options: TransactionOptions): Promise<OpenTransaction>;
   /** Idempotent. Running work is waited for, at most `graceMs` (default 5 000). */
@@ -119,6 +127,23 @@ export function openPostgresSession(
       } catch (error) {
         await transaction.rollback();
         throw error;
+      }
+    },
+    async runCommitted(statements, wanted) {
+      const endsAt = runtime.clock.monotonic() + wanted.timeoutMs;
+      const connection = await connections.acquire(wanted.timeoutMs);
+      const leftMs = endsAt - runtime.clock.monotonic();
+      const prefix = opening(wanted, leftMs, connections.pooler, owner);
+      const all = [...prefix, ...statements, { text: 'COMMIT' }];
+      const { what = 'transaction' } = wanted;
+      try {
+        const results = await flyUntil(connection, all, leftMs, runtime, what);
+        connection.release();
+        return results.slice(prefix.length, -1);
+      } catch (error) {
+        if (isUnanswered(error)) throw unknownOutcome(connection, error, what);
+        await sendRollback(connection, runtime);
+        throw toChangeoverError(error, what);
       }
     },
     close: (graceMs = 5_000) => connections.close(graceMs),
@@ -306,19 +331,27 @@ async function sendCommit(
     }
     connection.release();
   } catch (error) {
-    // The server's ERROR (deferred constraint, serialization) is a definite no. Everything else came too late to know:
-    // even "terminating connection" may be said after the local commit, while a standby was being waited for.
-    const timedOut = error instanceof ChangeoverError && error.code === 'DEADLINE_EXCEEDED';
-    if (!timedOut && (error instanceof ChangeoverError || !breaksConnection(error))) {
-      connection.release();
-      throw toChangeoverError(error, what);
-    }
-    connection.destroy();
-    throw new ChangeoverError('OUTCOME_UNKNOWN', `${what}: COMMIT was sent and not answered.`, {
-      cause: error,
-      data: { what },
-    });
+    if (isUnanswered(error)) throw unknownOutcome(connection, error, what);
+    connection.release();
+    throw toChangeoverError(error, what);
   }
+}
+
+/**
+ * The server's ERROR (deferred constraint, serialization) is a definite no. Everything else came too late to know: even "terminating
+ * connection" may be said after the local commit, while a standby was being waited for.
+ */
+function isUnanswered(error: unknown): boolean {
+  if (error instanceof ChangeoverError) return error.code === 'DEADLINE_EXCEEDED';
+  return breaksConnection(error);
+}
+
+function unknownOutcome(connection: Connection, cause: unknown, what: string): ChangeoverError {
+  connection.destroy();
+  return new ChangeoverError('OUTCOME_UNKNOWN', `${what}: COMMIT was sent and not answered.`, {
+    cause,
+    data: { what },
+  });
 }
 
 /** A connection that cannot even roll back within this is cut; the server then rolls back by itself. */

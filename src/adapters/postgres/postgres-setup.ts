@@ -1,4 +1,4 @@
-import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
+import { ChangeoverError } from '../../errors/index.ts';
 import type { InstalledObject, StoreSetup } from '../../store/index.ts';
 import {
   captureStatements,
@@ -6,20 +6,18 @@ import {
   uncaptureStatements,
 } from './postgres-capture.ts';
 import type { CatalogCollection } from './postgres-catalog.ts';
+import { ddl } from './postgres-ddl.ts';
+import { deferIndexes, restoreAllIndexes, restoreIndexes } from './postgres-deferred.ts';
 import { sqlStateOf } from './postgres-errors.ts';
 import { installGuardTriggers } from './postgres-guard-triggers.ts';
 import { inspectPostgres } from './postgres-inspect.ts';
+import { dropStreams, streamObjects } from './postgres-log-objects.ts';
 import { enterFunction, SCHEMA_FORMAT, tableStatements } from './postgres-schema.ts';
 import type { PostgresTransaction, Statement } from './postgres-session.ts';
 import { quoteIdentifier, quoteLiteral } from './postgres-text.ts';
 import type { WriteParts } from './postgres-write.ts';
 
 const texts = (list: readonly string[]): readonly Statement[] => list.map((text) => ({ text }));
-
-/** DDL waits for writers this long at a time, so that writers behind it do not wait longer. */
-const DDL_LOCK_MS = 1_000;
-const DDL_ATTEMPTS_MAX = 20;
-const DDL_MS = 60_000;
 
 /** Preflight, installation and removal in PostgreSQL. DDL runs in one transaction each, with short lock timeouts and jittered retries. */
 export function createPostgresSetup(parts: WriteParts): StoreSetup {
@@ -71,6 +69,9 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
     objects: () => objects(parts),
 
     async uninstall() {
+      await dropStreams(parts);
+      // What was taken down for a copy is not ours to lose.
+      await restoreAllIndexes(parts);
       await ddl(parts, 'removal', async (transaction) => {
         for (const { table, name } of await triggers(parts, transaction)) {
           await transaction.query(`DROP TRIGGER IF EXISTS ${quoteIdentifier(name)} ON ${table}`);
@@ -92,6 +93,10 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
 
     truncate: async (name) => truncate(parts, await catalog.collection(name)),
 
+    deferIndexes: async (name, which) => deferIndexes(parts, await catalog.collection(name), which),
+
+    restoreIndexes: (name) => restoreIndexes(parts, name),
+
     async afterBulkLoad(name) {
       const { root, children } = await catalog.collection(name);
       for (const { quoted } of [root, ...children]) {
@@ -100,34 +105,6 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
     },
   };
   return setup;
-}
-
-/** One transaction of DDL; tried again while a lock is not to be had. Installations of several processes wait for each other. */
-async function ddl(
-  { session, layout }: WriteParts,
-  what: string,
-  body: (transaction: PostgresTransaction) => Promise<void>,
-): Promise<void> {
-  const { clock, random } = session.runtime;
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await session.transaction(
-        async (transaction) => {
-          await transaction.query(`SELECT pg_advisory_xact_lock(${layout.roleLock} # 2)`);
-          await transaction.query(`SELECT set_config('lock_timeout', '${DDL_LOCK_MS}', true)`);
-          // NOTICE "already exists, skipping" is of no interest.
-          await transaction.query(`SET LOCAL client_min_messages = warning`);
-          await body(transaction);
-        },
-        { timeoutMs: DDL_MS, what },
-      );
-      return;
-    } catch (error) {
-      const blocked = isChangeoverError(error, 'STORE_CONFLICT');
-      if (!blocked || attempt >= DDL_ATTEMPTS_MAX) throw error;
-      await clock.sleep(50 + random.next() * 200 * Math.min(attempt, 5));
-    }
-  }
 }
 
 async function checkFormat(
@@ -192,6 +169,9 @@ async function objects(parts: WriteParts): Promise<readonly InstalledObject[]> {
   for (const { table, name } of await triggers(parts, session)) {
     found.push({ kind: 'trigger', name: `${name} on ${table}` });
   }
+  const { slots, publications } = await streamObjects(parts);
+  for (const name of slots) found.push({ kind: 'slot', name });
+  for (const name of publications) found.push({ kind: 'publication', name });
   return found;
 }
 

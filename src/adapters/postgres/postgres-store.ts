@@ -6,14 +6,17 @@ import type {
 } from '../../store/index.ts';
 import { createPostgresCatalog } from './postgres-catalog.ts';
 import { createPostgresChangeQueue } from './postgres-change-queue.ts';
+import { createPostgresChangeSource } from './postgres-change-source.ts';
 import { displayAddress, type PostgresOptions } from './postgres-connections.ts';
 import { registerCopyReader } from './postgres-copy.ts';
+import { isKeyDeferred } from './postgres-deferred.ts';
 import { describePostgresTables } from './postgres-describe.ts';
 import { createPostgresDoor } from './postgres-door.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { createPostgresPresence } from './postgres-presence.ts';
 import { createPostgresPressure } from './postgres-pressure.ts';
 import { createPostgresRecordStore } from './postgres-record-store.ts';
+import { tryReplication } from './postgres-replication.ts';
 import { postgresLayout } from './postgres-schema.ts';
 import { openPostgresSession } from './postgres-session.ts';
 import { createPostgresSetup } from './postgres-setup.ts';
@@ -38,16 +41,20 @@ export function postgres(options: PostgresOptions): StoreConnector {
     engine: 'postgres',
     display,
     connect: async (context) => openPostgresStore(options, context),
-    describeTables: (runtime) => describePostgresTables(options, runtime),
+    describeTables: (runtime, wanted) => describePostgresTables(options, runtime, wanted),
   };
 }
 
 function openPostgresStore(options: PostgresOptions, context: StoreContext): MigrationStore {
   const layout = postgresLayout(context.migration, context.side);
   const session = openPostgresSession(options, context.runtime, layout.schema);
-  const catalog = createPostgresCatalog(session, context.shapes);
+  const catalog = createPostgresCatalog(session, context.shapes, (collection) =>
+    isKeyDeferred(session, layout, collection),
+  );
   const presence = createPostgresPresence(session, layout);
-  const parts = { session, catalog, layout, presence };
+  const logged = context.logged ?? new Set<string>();
+  const probeLog = (): Promise<void> => tryReplication(options);
+  const parts = { session, catalog, layout, presence, logged, probeLog };
   const guard = createPostgresGuard(parts);
   const store: MigrationStore = {
     side: context.side,
@@ -69,6 +76,7 @@ function openPostgresStore(options: PostgresOptions, context: StoreContext): Mig
       },
     },
     setup: createPostgresSetup(parts),
+    ...(logged.size > 0 ? { log: createPostgresChangeSource(parts, options) } : {}),
     pressure: createPostgresPressure(session),
     close: () => session.close(),
   };

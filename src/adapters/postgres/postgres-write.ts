@@ -1,21 +1,19 @@
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import { decodeKey, type Key } from '../../record/index.ts';
 import type { AuthorityWrite, Written } from '../../store/index.ts';
-import type { CatalogCollection, PostgresCatalog } from './postgres-catalog.ts';
+import type { CatalogCollection } from './postgres-catalog.ts';
+import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import type { SqlResult, Statement } from './postgres-flight.ts';
 import { keyEquals, keyLockId, keyParameters, keySpelling, keyText } from './postgres-key-sql.ts';
 import { type PostgresPresence, presenceQuery } from './postgres-presence.ts';
 import { checkKeys, readRecords, readStatements } from './postgres-read.ts';
 import { keyOfRow } from './postgres-rows.ts';
 import { OWN_RECORD, ownRecordPrefix, type PostgresLayout } from './postgres-schema.ts';
-import type { PostgresSession, PostgresTransaction } from './postgres-session.ts';
+import type { PostgresTransaction } from './postgres-session.ts';
 import { quoteLiteral } from './postgres-text.ts';
 import { journalStatement, rowStatements, type WriteStatement } from './postgres-write-sql.ts';
 
-export interface WriteParts {
-  readonly session: PostgresSession;
-  readonly catalog: PostgresCatalog;
-  readonly layout: PostgresLayout;
+export interface WriteParts extends PostgresStoreParts {
   readonly presence: PostgresPresence;
 }
 
@@ -150,7 +148,8 @@ function planOf(
   const keyAt = journalled || write.action !== 'put' ? statements.length : -1;
   if (keyAt >= 0) statements.push(keyStatement(layout, collection, write.key, journalled));
   const addJournal = (): void => {
-    if (!journalled) return;
+    // What is captured from the log finds its change there.
+    if (!journalled || write.journal === 'log') return;
     journalAt = statements.length;
     statements.push(journalStatement(layout, collection, write));
   };

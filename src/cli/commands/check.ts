@@ -3,6 +3,7 @@ import { errorCatalogue, isChangeoverError, messageOf } from '../../errors/index
 import { authorityOf, type Side } from '../../migration/index.ts';
 import type { Finding, MigrationStore } from '../../store/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
+import { mappingFindings } from '../mapping-check.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { painter, type Tone } from '../terminal-io.ts';
@@ -13,8 +14,16 @@ export const addCheck: AddCommand = (program, perform) => {
   program
     .command('check')
     .description('preflight of both stores, in both directions; changes nothing')
-    .action((_options, command) => perform(flagsOf(command), check));
+    .option('--all', 'show every warning, not three of each kind')
+    .action((_options, command) => {
+      const flags = flagsOf<CheckFlags>(command);
+      return perform(flags, (context) => check(context, flags));
+    });
 };
+
+interface CheckFlags {
+  readonly all?: boolean;
+}
 
 const guardMs = 2_000;
 
@@ -32,7 +41,7 @@ const tones: Readonly<Record<Finding['verdict'], Tone>> = {
 };
 
 /** `check`: the preflight of both stores, in both directions, because the way back is part of the way. Changes nothing. */
-function check(context: CommandContext): Promise<CommandResult> {
+function check(context: CommandContext, { all = false }: CheckFlags): Promise<CommandResult> {
   return withSession(context, { tolerateStores: true }, async ({ migration }) => {
     const state = await migration.control.load(migration.migration.name);
     const found: PlacedFinding[] = [];
@@ -50,6 +59,10 @@ function check(context: CommandContext): Promise<CommandResult> {
       const finding = await checkTransforms(collection, source, target);
       found.push({ ...finding, side: 'source', as: 'authority' });
     }
+    for (const mapping of migration.mappings.values()) {
+      for (const finding of mappingFindings(mapping))
+        found.push({ ...finding, side: 'source', as: 'authority' });
+    }
     const foreign = await findForeignGuard(migration, { deadlineMs: guardMs });
     if (foreign !== null) found.push(foreignFinding(foreign, authorityOf(state.phase)));
     const findings = merged(found);
@@ -60,7 +73,7 @@ function check(context: CommandContext): Promise<CommandResult> {
       stateVersion: state.version,
       data: { findings },
       next: worst ? [] : ['changeover start'],
-      text: checkText(findings, context),
+      text: checkText(findings, context, all),
     };
   });
 }
@@ -111,18 +124,50 @@ function merged(found: readonly PlacedFinding[]): readonly MergedFinding[] {
   return [...byText.values()];
 }
 
-function checkText(findings: readonly MergedFinding[], { io }: CommandContext): readonly string[] {
+/** Warnings of one kind that are shown; what is changed without a word is always shown. */
+const SHOWN_MAX = 3;
+const alwaysShown = 'mapping/loses';
+const ORDER: readonly Finding['verdict'][] = ['fail', 'unknown', 'warn'];
+
+/** What is shown, the worst first (among a hundred warnings nobody would see it), and how many more there are of each kind. */
+export function shownFindings<One extends Pick<Finding, 'id' | 'verdict'>>(
+  findings: readonly One[],
+  all: boolean,
+): { readonly shown: readonly One[]; readonly hidden: ReadonlyMap<string, number> } {
+  const counts = new Map<string, number>();
+  const hidden = new Map<string, number>();
+  const shown = ORDER.flatMap((verdict) =>
+    findings.filter((one) => one.verdict === verdict),
+  ).filter(({ verdict, id }) => {
+    if (all || verdict !== 'warn' || id === alwaysShown) return true;
+    const count = (counts.get(id) ?? 0) + 1;
+    counts.set(id, count);
+    if (count > SHOWN_MAX) hidden.set(id, count - SHOWN_MAX);
+    return count <= SHOWN_MAX;
+  });
+  return { shown, hidden };
+}
+
+function checkText(
+  findings: readonly MergedFinding[],
+  { io }: CommandContext,
+  all: boolean,
+): readonly string[] {
   const paint = painter(io);
-  const lines = findings
-    .filter(({ verdict }) => verdict !== 'pass')
-    .flatMap(({ verdict, side, roles, id, message, fix }) => [
-      `${paint(tones[verdict], verdict.padEnd(8))}${side} as ${roles.join(' and ')}: ${message} (${id})`,
-      ...(fix ? [`        → ${fix}`] : []),
-    ]);
+  const { shown, hidden } = shownFindings(findings, all);
+  const lines = shown.flatMap(({ verdict, side, roles, id, message, fix }) => [
+    `${paint(tones[verdict], verdict.padEnd(8))}${side} as ${roles.join(' and ')}: ${message} (${id})`,
+    ...(fix ? [`        → ${fix}`] : []),
+  ]);
+  const more = [...hidden].map(
+    ([id, count]) => `${paint('doubt', 'warn    ')}… and ${count} more of ${id}`,
+  );
   const count = (verdict: Finding['verdict']): number =>
     findings.filter((one) => one.verdict === verdict).length;
   return [
     ...lines,
+    ...more,
+    ...(more.length > 0 ? ['        → changeover check --all shows every one.'] : []),
     `${count('pass')} passed, ${count('warn')} ${count('warn') === 1 ? 'warning' : 'warnings'}, ${count('fail')} failed, ${count('unknown')} unknown.`,
   ];
 }

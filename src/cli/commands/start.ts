@@ -38,10 +38,14 @@ function start(context: CommandContext, flags: StartFlags): Promise<CommandResul
       truncateTarget: flags.truncateTarget === true,
       reconcile: flags.reconcile === true,
     });
+    const collections = [...migration.migration.collections.values()];
+    const unchanged = collections.every(({ capture }) => capture === 'log');
     return {
       ...stateResult('start', state, [
         `${state.migration} is in ${state.phase} (state version ${state.version}).`,
-        'Run a worker (`changeover run`), and let every process that writes use the router.',
+        unchanged
+          ? 'Run a worker (`changeover run`): it follows the log, whoever writes.'
+          : 'Run a worker (`changeover run`), and let every process that writes use the router.',
       ]),
       next: ['changeover run', 'changeover status', 'changeover advance'],
     };

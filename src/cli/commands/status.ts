@@ -130,6 +130,7 @@ function where(seen: Status, { migration }: Session): readonly string[] {
   }
   const rows = (['source', 'target'] as const).map((side) => sideRow(side, sides[side], migration));
   lines.push(...columns(rows));
+  if (seen.log !== null) lines.push(logLine(seen.log));
   for (const { stateVersion, instances } of fleet) {
     const labels = instances.map(
       ({ id, label, kind, alive }) =>
@@ -190,6 +191,40 @@ function sideRow(
     ? `queue ${queue.waiting} waiting${queue.waiting > 0 ? ` (oldest ${duration(queue.oldestMs)})` : ''}, ${queue.dead} dead`
     : 'no queue';
   return [...name, `${rules}, ${waits}`];
+}
+
+/** How far the follower has come in the authority's log, and whether the store keeps what it has not read. */
+export function logLine({
+  position,
+  end,
+  level,
+  retention,
+  error,
+}: NonNullable<Status['log']>): string {
+  if (error !== null) return `log: ${error}`;
+  const at = shown(position);
+  if (retention?.state === 'lost')
+    return `log: LOST: applied to ${at}; what came behind it can never be read again`;
+  const where = level
+    ? `applied to its end (${shown(end)})`
+    : `behind: applied to ${at}, ends at ${shown(end)}`;
+  if (retention === null) return `log: ${where}`;
+  const { state, retainedBytes, leftBytes } = retention;
+  const limit = leftBytes === null ? '' : `, and at most ${bytes(leftBytes)} more`;
+  const risk = state === 'at-risk' ? '; AT RISK: soon it throws away what is not applied' : '';
+  return `log: ${where}; the store keeps ${bytes(retainedBytes)} of it${limit}${risk}`;
+}
+
+/** A place in a log for people: without what tells apart logs of one name. */
+const shown = (place: string | null): string => (place ?? 'its beginning').replace(/@[\d-]+$/, '');
+
+/** `1.5 MB`. */
+function bytes(count: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let size = count;
+  let unit = 0;
+  for (; size >= 1_000 && unit < units.length - 1; unit++) size /= 1_000;
+  return `${unit === 0 ? size : size.toFixed(1)} ${units[unit]}`;
 }
 
 function advanceLine({ foreign, next, state }: Status, paint: Paint): string {

@@ -1,7 +1,11 @@
+import { changeSourceFacts } from './change-source-facts.ts';
+import { changeSourceResumeFacts } from './change-source-resume-facts.ts';
 import { chunkFacts } from './chunk-facts.ts';
-import { type ConformanceSubject, factsOf } from './conformance-subject.ts';
+import { type ConformanceSubject, factsOf, logFactsOf } from './conformance-subject.ts';
 import { doorFacts } from './door-facts.ts';
 import { guardFacts } from './guard-facts.ts';
+import { logDoorFacts } from './log-door-facts.ts';
+import { logRereadFacts } from './log-reread-facts.ts';
 import { openFacts } from './open-facts.ts';
 import { queueFacts } from './queue-facts.ts';
 import { readFacts } from './read-facts.ts';
@@ -29,5 +33,13 @@ export function registerStoreConformance(subject: ConformanceSubject): void {
     describe('queue', () => queueFacts(fact));
     describe('guard', () => guardFacts(fact, subject));
     describe('setup', () => setupFacts(factsOf(subject, false), fact, subject));
+    const { openLogged } = subject;
+    if (!openLogged) return;
+    const logFact = logFactsOf(subject, () => openLogged.call(subject));
+    describe('log door', () => logDoorFacts(logFact, subject));
+    if (subject.readsLog === false) return;
+    describe('change source', () => changeSourceFacts(logFact));
+    describe('change source, resumed', () => changeSourceResumeFacts(logFact));
+    describe('change source, re-reads', () => logRereadFacts(logFact));
   });
 }

@@ -21,6 +21,8 @@ export interface NetworkBehaviour {
   readonly inDoubtFor: string;
   /** How long such a COMMIT takes at most, milliseconds. */
   readonly inDoubtMs: number;
+  /** Between a commit's entry in the log and its visibility, at most, where the log is kept; milliseconds. */
+  readonly surfaceMs: number;
   /** A call of the control store fails, after it was carried out or before. */
   readonly controlFailureRate: number;
 }
@@ -71,6 +73,12 @@ export class SimulatedNetwork {
       );
     },
     commit: (step, server) => this.commit(step, server),
+    surface: async (step) => {
+      // Most are at once, some take their time: what commits later is then seen earlier.
+      const slow = this.chance(0.3) ? 1 : 0.05;
+      await this.scheduler.wait({ process: null }, this.random() * this.behaviour.surfaceMs * slow);
+      this.say(step);
+    },
   };
 
   readonly control: ControlHook = {
@@ -124,7 +132,7 @@ export class SimulatedNetwork {
         this.committing.delete(id);
         this.say(step, `in doubt: ${fate}`);
         try {
-          server[fate]();
+          void server[fate]();
         } catch {
           // The server had ended the transaction before: that is a rollback, too.
         }
@@ -137,8 +145,9 @@ export class SimulatedNetwork {
         this.committing.delete(id);
         this.say(step);
         try {
-          server.commit();
-          resolve();
+          const visible = server.commit();
+          if (visible) void visible.then(resolve);
+          else resolve();
         } catch (error) {
           // A dead client hears nothing.
           if (process.alive) reject(error);

@@ -15,6 +15,7 @@ import {
   type Side,
 } from '../../migration/index.ts';
 import { compareVersions, type DataRecord, type Row } from '../../record/index.ts';
+import { type LogStep, placeOf, stepsOf } from './log-truth.ts';
 import type { Scheduler } from './scheduler.ts';
 import { Violation } from './violation.ts';
 
@@ -27,6 +28,10 @@ export interface HistoryEntry {
   readonly text: Readonly<Record<Side, string | null>>;
   /** The stamp of the write that made it; null for deletes. */
   readonly stamp: string | null;
+  /** In the log of its store. */
+  readonly position: bigint;
+  /** In the follower's shape: after each change in its transaction, see `stepsOf`. */
+  readonly steps: readonly (string | null)[];
 }
 
 /** A key and what became of it. */
@@ -36,6 +41,8 @@ interface KeyTruth {
   readonly history: HistoryEntry[];
   /** Index in `history` that each store is known to have reached; -1: not even the first. */
   readonly reached: Record<Side, number>;
+  /** How far the log has brought it within a transaction. */
+  readonly steps: Record<Side, LogStep | null>;
 }
 
 export interface TruthOptions {
@@ -56,6 +63,8 @@ export class Truth {
   state: MigrationState | null = null;
   private readonly options: TruthOptions;
   private readonly keys = new Map<string, KeyTruth>();
+  /** Epoch → whose log its versions are positions of. */
+  private readonly authorities = new Map<number, Side>();
   private readonly layouts: Readonly<Record<Side, MemoryLayout>>;
   /** Table → collection and whether it is a child table. */
   private readonly tables: Readonly<Record<Side, ReadonlyMap<string, string>>>;
@@ -96,16 +105,17 @@ export class Truth {
     return canonicalText(record);
   }
 
-  /** What a store holds now, committed. */
+  /** What a store holds now: all that cannot be taken back, visible or not. */
   stored(side: Side, collection: string, key: string): string | null {
     const shape = this.options.migration.collections.get(collection)![side];
-    return canonicalText(readRecord(committedView(this.options.databases[side]), shape, key));
+    return canonicalText(readRecord(durableView(this.options.databases[side]), shape, key));
   }
 
   /** The control store has published a state. Judges, at a change of authority, that the new one has everything. */
   onState(state: MigrationState): void {
     const before = this.state;
     this.state = state;
+    this.authorities.set(state.epoch, authorityOf(state.phase));
     this.say(
       `state ${state.version}: ${state.phase} epoch ${state.epoch} dial ${state.dialBasisPoints}`,
     );
@@ -184,7 +194,7 @@ export class Truth {
     const { migration, scheduler } = this.options;
     const collection = migration.collections.get(truth.collection)!;
     const shape = collection[side];
-    const record = readRecord(committedView(this.options.databases[side]), shape, truth.key);
+    const record = readRecord(durableView(this.options.databases[side]), shape, truth.key);
     const other = otherSide[side];
     const transform = side === 'source' ? collection.forward : collection.backward;
     const text = {
@@ -192,7 +202,11 @@ export class Truth {
       [other]: canonicalText(record && transform(record)),
     } as Record<Side, string | null>;
     const stamp = typeof record?.['stamp'] === 'string' ? record['stamp'] : null;
-    truth.history.push({ at: scheduler.now, side, client: commit.client, text, stamp });
+    const { position, client } = commit;
+    const steps = stepsOf(commit.rows, shape, truth.key).map((step) =>
+      canonicalText(step && transform(step)),
+    );
+    truth.history.push({ at: scheduler.now, side, client, text, stamp, position, steps });
     truth.reached[side] = truth.history.length - 1;
     this.say(
       `truth ${truth.collection}${truth.key} [${truth.history.length - 1}] = ${stamp} on ${side}`,
@@ -223,6 +237,11 @@ export class Truth {
     const text = this.stored(side, truth.collection, truth.key);
     const { history, reached } = truth;
     const from = reached[side];
+    const logged = this.options.migration.collections.get(truth.collection)!.capture === 'log';
+    if (logged) {
+      this.observeLogged(side, truth, commit, text);
+      return;
+    }
     const index = history.findIndex((entry, at) => at >= from && entry.text[side] === text);
     this.say(`door ${side} ${truth.collection}${truth.key} -> [${index}]`);
     if (index >= 0) {
@@ -246,6 +265,52 @@ export class Truth {
     );
   }
 
+  private observeLogged(
+    side: Side,
+    truth: KeyTruth,
+    commit: CommitRecord,
+    text: string | null,
+  ): void {
+    const { fences } = this.layouts[side];
+    const { history, reached, steps } = truth;
+    const fence =
+      this.options.databases[side].durable(fences, `${truth.collection} ${truth.key}`) ?? null;
+    const place = placeOf(history, {
+      side,
+      text,
+      fence,
+      authority: fence ? this.authorities.get(fence.epoch) : undefined,
+      reached: reached[side],
+      lastStep: steps[side],
+    });
+    const name = `${truth.collection}${truth.key}`;
+    const at = fence ? `${fence.epoch}.${fence.sequence}` : 'no fence';
+    this.say(`door ${side} ${name} -> [${place?.index ?? '?'}] at ${at}`);
+    if (place) {
+      if (place.step) steps[side] = place.step;
+      return;
+    }
+    const older = history.findIndex((entry) => entry.text[side] === text);
+    const dead = text !== null && this.isDead(truth, side, fence);
+    this.violate(
+      dead ? 'G4' : 'G3',
+      truth,
+      older < 0
+        ? `${commit.client} brought ${text} to the ${side}, which the authority never had`
+        : `${commit.client} brought state [${older}] to the ${side}, whose fence is ${at}`,
+    );
+  }
+
+  /** What the fence stands for was deleted. */
+  private isDead(truth: KeyTruth, side: Side, fence: FenceRow | null): boolean {
+    if (!fence) return false;
+    const authority = this.authorities.get(fence.epoch);
+    const last = truth.history.findLast(
+      (entry) => entry.side === authority && entry.position <= fence.sequence,
+    );
+    return last?.text[side] === null;
+  }
+
   private isChunk(side: Side, commit: CommitRecord): boolean {
     return commit.changes.some(({ table }) => table === this.layouts[side].chunks.name);
   }
@@ -254,7 +319,13 @@ export class Truth {
     const id = `${collection} ${key}`;
     let truth = this.keys.get(id);
     if (!truth) {
-      truth = { collection, key, history: [], reached: { source: -1, target: -1 } };
+      truth = {
+        collection,
+        key,
+        history: [],
+        reached: { source: -1, target: -1 },
+        steps: { source: null, target: null },
+      };
       this.keys.set(id, truth);
     }
     return truth;
@@ -273,10 +344,10 @@ export class Truth {
   }
 }
 
-function committedView(database: MemoryDatabase) {
+function durableView(database: MemoryDatabase) {
   return {
-    get: database.committed.bind(database),
-    group: database.committedGroup.bind(database),
+    get: database.durable.bind(database),
+    group: database.durableGroup.bind(database),
   };
 }
 

@@ -2,8 +2,8 @@
  * The layers of src/, lowest first. A folder may import itself and what stands beside it here;
  * a folder that is not in the table fails. `index` stands for the files directly in src/.
  */
-const BASE = ['errors', 'runtime', 'record', 'migration'];
-const PORTS = ['store', 'capture', 'queue', 'control'];
+const BASE = ['errors', 'runtime', 'record', 'mapping', 'migration'];
+const PORTS = ['log', 'store', 'capture', 'queue', 'control'];
 const ENGINES = ['router', 'backfill', 'verify', 'gates', 'cutover', 'controller'];
 const BELOW_WORKER = [...BASE, ...PORTS, ...ENGINES, 'telemetry'];
 
@@ -11,9 +11,12 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   runtime: ['errors'],
   record: ['errors', 'runtime'],
-  migration: ['errors', 'runtime', 'record'],
+  // Column types of different engines, and what becomes of a value between them.
+  mapping: ['errors', 'runtime', 'record'],
+  migration: ['errors', 'runtime', 'record', 'mapping'],
 
   // Ports may know each other in one direction; the rule against cycles sees to that.
+  log: [...BASE, ...PORTS],
   store: [...BASE, ...PORTS],
   capture: [...BASE, ...PORTS],
   queue: [...BASE, ...PORTS],

@@ -102,7 +102,7 @@ test.each([
   [{ forward: 'x' }, '"collections.customers.forward" has to be a function'],
   [{ forward: (x: unknown) => x }, 'no "backward"'],
   [{ backward: (x: unknown) => x }, 'no "forward"'],
-  [{ capture: 'log' }, 'has to be one of app, outbox'],
+  [{ capture: 'logs' }, 'has to be one of app, outbox, log'],
   [{ capture: 'outbox', failureMode: 'fail-closed' }, 'cannot be fail-closed'],
   [{ write: 'deferred', failureMode: 'fail-closed' }, 'cannot be fail-closed and deferred'],
   [{ ignore: { name: { reason: 'x', until: 'soon' } } }, 'ISO date'],
@@ -112,6 +112,18 @@ test.each([
   ],
 ])('a collection with %j is refused', (change, message) => {
   expect(inCollection(change)).toContain(message);
+});
+
+test('a bare and a qualified name that the log could not tell apart are refused', () => {
+  const capture = 'log';
+  const logged = { capture, source: { table: 'a', children: { lines: { table: 'line' } } } };
+  const other = { capture, source: 'public.line', target: 'b' };
+  const message = 'The source has the tables "public.line" and "line", both captured from the log';
+  expect(refusal({ collections: { one: logged, two: other } })).toContain(message);
+  const outbox = { ...other, capture: 'outbox' };
+  expect(() =>
+    defineMigration({ ...minimal, collections: { one: logged, two: outbox } } as MigrationConfig),
+  ).not.toThrow();
 });
 
 test('every wrong value is named at once', () => {

@@ -1,0 +1,100 @@
+// Follows the log of the bank with the real engine, in a process of its own. argv: sourceUrl targetUrl epoch [rowsPerSecond]
+// Says `ready` when everything is open, follows after a line on stdin, ends after another one, and prints { cpuSeconds, maxRssMb }.
+// With a number of rows per second it copies pgbench_accounts meanwhile, at most so quickly.
+import { createInterface } from 'node:readline';
+import { memoryControl } from '../../src/adapters/memory/index.ts';
+import { postgres } from '../../src/adapters/postgres/index.ts';
+import { runBackfill } from '../../src/backfill/index.ts';
+import {
+  followLog,
+  logApplierDefaults,
+  prepareStream,
+  streamEnds,
+} from '../../src/capture/index.ts';
+import type { MigrationContext } from '../../src/control/index.ts';
+import {
+  type Collection,
+  createEventHub,
+  initialState,
+  type MigrationState,
+  type Side,
+} from '../../src/migration/index.ts';
+import { systemRuntime } from '../../src/runtime/index.ts';
+import type { MigrationStore } from '../../src/store/index.ts';
+import { keys } from './bank.ts';
+
+const [sourceUrl = '', targetUrl = '', epochText = '1', rowsPerSecond = '0'] =
+  process.argv.slice(2);
+const epoch = Number(epochText);
+const migration = 'bench';
+const runtime = systemRuntime;
+const shapes = new Map(
+  Object.entries(keys).map(([table, key]) => [table, { table, key: [key] }] as const),
+);
+const collections = [...shapes].map(
+  ([name, shape]): Collection => ({
+    name,
+    source: shape,
+    target: shape,
+    forward: (record) => record,
+    backward: (record) => record,
+    identity: true,
+    capture: 'log',
+    write: 'serial',
+    failureMode: 'fail-open',
+    latencyBudgetMs: 50,
+    shadowReadSample: 1,
+    ignore: {},
+    transformVersion: 1,
+  }),
+);
+const logged = new Set(shapes.keys());
+const connect = (side: Side, url: string): Promise<MigrationStore> =>
+  postgres({ url }).connect({ migration, side, shapes, logged, runtime });
+const stores = {
+  source: await connect('source', sourceUrl),
+  target: await connect('target', targetUrl),
+};
+const control = await memoryControl().connect(runtime);
+await stores.source.setup.install('authority', 1);
+await stores.target.setup.install('follower', epoch);
+const state: MigrationState = { ...initialState(migration), phase: 'backfill', epoch };
+const context: MigrationContext = {
+  migration: {
+    name: migration,
+    collections: new Map(collections.map((collection) => [collection.name, collection])),
+  },
+  stores,
+  control,
+  runtime,
+  events: createEventHub(),
+  instance: 'bench',
+};
+const ends = streamEnds(context, 'source', epoch);
+if (ends === null) throw new Error('nothing is captured from the log');
+await prepareStream(ends, 60_000);
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+process.stdout.write('ready\n');
+await lines.next();
+const stop = new AbortController();
+const passes = { enter: () => ({ state, leave() {} }) };
+const work: Promise<unknown>[] = [followLog(context, passes, logApplierDefaults, stop.signal)];
+if (Number(rowsPerSecond) > 0) {
+  const options = { currentState: () => state, rowsPerSecondMax: Number(rowsPerSecond) };
+  work.push(runBackfill(context, 'pgbench_accounts', options, stop.signal));
+}
+for (const one of work)
+  one.catch((error: unknown) => {
+    console.error(error);
+    process.exit(1);
+  });
+await lines.next();
+stop.abort();
+await Promise.all(work);
+await Promise.all([stores.source.close(), stores.target.close(), control.close()]);
+const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+process.stdout.write(
+  `${JSON.stringify({ cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, maxRssMb: maxRSS / 1024 })}\n`,
+);
+process.exit(0);

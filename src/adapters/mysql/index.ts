@@ -1,0 +1,2 @@
+export type { MysqlOptions } from './mysql-options.ts';
+export { mariadb, mysql } from './mysql-store.ts';
