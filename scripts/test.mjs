@@ -3,13 +3,14 @@
 // go to vitest.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { ensureSystemMariadb, ensureSystemPostgres } from './database-servers.mjs';
 import { node24 } from './node24.mjs';
 import { ensureInstall, environment, root } from './with-install.mjs';
 
 const MINUTE_MS = 60_000;
 const STEP_TIMEOUT_MS = 20 * MINUTE_MS;
+const MESSAGE_CHARACTERS = 300;
 const PROJECTS = ['unit', 'simulation', 'conformance', 'integration', 'kill', 'story'];
 const NEEDS_NO_SERVER = ['unit', 'simulation'];
 
@@ -97,6 +98,20 @@ async function suite(title, projects, { node = process.execPath, env = {}, extra
   // Nothing failed and yet not a success: an error outside of any test.
   const unseen = code !== 0 && failed === 0 ? 1 : 0;
   count(title, result.numPassedTests, failed + unseen, skipped);
+  failures.push(...result.testResults.flatMap(failedTests));
+}
+
+/** The failed tests of one file with the first line of why, so that the end of a long output names them. */
+function failedTests(file) {
+  if (file.status !== 'failed') return [];
+  const name = relative(root, file.name);
+  const failed = file.assertionResults.filter(({ status }) => status === 'failed');
+  if (failed.length === 0) return [`  ${name}: ${firstLine(file.message)}`];
+  return failed.map((test) => `  ${name}: ${test.fullName}: ${firstLine(test.failureMessages[0])}`);
+}
+
+function firstLine(text = '') {
+  return text.split('\n', 1)[0].slice(0, MESSAGE_CHARACTERS);
 }
 
 async function everything() {
