@@ -164,19 +164,19 @@ describe.skipIf(missingMariadb())('the log of MariaDB', () => {
   test('leaves out what the door wrote, and only that', async () => {
     await withLog(async ({ log, open }) => {
       const own = log.layout.quotedDatabase;
-      await run(`CREATE TABLE ${own}.door_mark (id int AUTO_INCREMENT PRIMARY KEY)`);
+      await run(`CREATE TABLE ${own}.gate (id int AUTO_INCREMENT PRIMARY KEY)`);
       await run(`CREATE TABLE ${own}.queue (id int AUTO_INCREMENT PRIMARY KEY)`);
-      await run('CREATE TABLE door_mark (id int AUTO_INCREMENT PRIMARY KEY)');
+      await run('CREATE TABLE gate (id int AUTO_INCREMENT PRIMARY KEY)');
       const stream = await open();
       const transaction = (first: string, id: number): Promise<unknown> =>
         session('START TRANSACTION', first, `INSERT INTO orders VALUES (${id}, 'x')`, 'COMMIT');
-      await transaction(`INSERT INTO ${own}.door_mark VALUES ()`, 1);
+      await transaction(`INSERT INTO ${own}.gate VALUES ()`, 1);
       await transaction(`INSERT INTO ${own}.queue VALUES ()`, 2);
-      await transaction('INSERT INTO door_mark VALUES ()', 3);
+      await transaction('INSERT INTO gate VALUES ()', 3);
       await session(
         'START TRANSACTION',
         "INSERT INTO orders VALUES (4, 'x')",
-        `INSERT INTO ${own}.door_mark VALUES ()`,
+        `INSERT INTO ${own}.gate VALUES ()`,
         'COMMIT',
       );
       const { changes } = await collect(log, stream);

@@ -27,13 +27,7 @@ export type TableEntry =
   | { readonly kind: 'rows'; readonly table: RowTable };
 
 /** Tables of ours that door transactions write to first; the journal is not one of them. */
-const MARKS: ReadonlySet<string> = new Set([
-  'fence',
-  'chunk',
-  'gate',
-  'log_checkpoint',
-  'door_mark',
-]);
+const MARKS: ReadonlySet<string> = new Set(['fence', 'chunk', 'gate', 'log_checkpoint']);
 const KEPT_TABLES: ReadonlySet<string> = new Set(['log_stream', 'log_form']);
 const CHALLENGE = 'challenge';
 const TOUCHED = 'touched';

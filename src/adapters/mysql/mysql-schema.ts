@@ -38,8 +38,6 @@ export interface MysqlLayout {
   readonly keyLock: string;
   /** `stream`, `identity`, `sequence`, `position`, `skip`. */
   readonly logCheckpoint: string;
-  /** Written to by door transactions that touch none of the tables above, so that the log knows them. */
-  readonly doorMark: string;
   /** What `challenge` writes: `token`. */
   readonly challenge: string;
   /** Records that foreign keys change by themselves: `id`, `collection`, `key_text`. See `mysql-touch-triggers`. */
@@ -76,7 +74,6 @@ export function mysqlLayout(migration: string, side: Side): MysqlLayout {
     queue: own('queue'),
     keyLock: own('key_lock'),
     logCheckpoint: own('log_checkpoint'),
-    doorMark: own('door_mark'),
     challenge: own('challenge'),
     touched: own('touched'),
     enter: own('enter'),
@@ -192,9 +189,6 @@ export function tableStatements(layout: MysqlLayout, firstNumber: bigint): reado
       sequence bigint NOT NULL,
       position text NOT NULL,
       skip bigint NOT NULL
-    ) ${TABLE_OPTIONS}`,
-    `CREATE TABLE IF NOT EXISTS ${layout.doorMark} (
-      id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY
     ) ${TABLE_OPTIONS}`,
     `CREATE TABLE IF NOT EXISTS ${layout.challenge} (
       token varchar(190) NOT NULL PRIMARY KEY
