@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { mariadb } from '../../src/adapters/mysql/index.ts';
 import type { MysqlOptions } from '../../src/adapters/mysql/mysql-options.ts';
 import { type MysqlSession, openMysqlSession } from '../../src/adapters/mysql/mysql-session.ts';
@@ -249,6 +249,37 @@ describe.skipIf(missingMariadb())('a session with MariaDB', () => {
       }
       const [answer] = await store.records.read('t', [['1']]);
       expect(answer?.record).toEqual({ id: '1', v: 'a' });
+    });
+
+    test('a hung server keeps no socket of ours, and no caller beyond the close', async () => {
+      const sockets = (): number =>
+        process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length;
+      const before = sockets();
+      const session = open({ connectTimeoutMs: 300 });
+      const [idle, between, sent] = await Promise.all(
+        Array.from({ length: 3 }, () => session.begin({ timeoutMs: 30_000 })),
+      );
+      for (const one of [idle, between, sent]) await one?.query('SELECT 1');
+      await idle?.rollback();
+      databases.server.pause();
+      try {
+        const failed = expect(session.query('SELECT 1', { timeoutMs: 100 })).rejects.toMatchObject({
+          code: 'DEADLINE_EXCEEDED',
+        });
+        const cut = expect(sent?.query('SELECT 1')).rejects.toMatchObject({
+          code: 'STORE_UNAVAILABLE',
+        });
+        await failed;
+        await session.close(50);
+        await cut;
+        // The server is asked to end them, for so long.
+        await vi.waitFor(() => expect(sockets()).toBe(before), { timeout: 3_500 });
+      } finally {
+        databases.server.resume();
+      }
+      await expect(between?.query('SELECT 1')).rejects.toMatchObject({
+        code: 'STORE_UNAVAILABLE',
+      });
     });
   });
 

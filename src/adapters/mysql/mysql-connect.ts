@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import mysql from 'mysql2';
 import { ChangeoverError } from '../../errors/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
@@ -37,9 +38,7 @@ export async function openClient(
   const client = await connectClient(address, connectTimeoutMs, runtime);
   // The connect's own timeout is over; a server that hangs here would keep the place in the pool for ever.
   const send = (statements: readonly string[]) =>
-    flyUntil(client, statements, connectTimeoutMs, runtime.clock, 'connecting', () =>
-      client.destroy(),
-    );
+    flyUntil(client, statements, connectTimeoutMs, runtime.clock, 'connecting', () => cut(client));
   try {
     const [banner] = await send(['SELECT VERSION(), @@max_allowed_packet']);
     const flavour = flavourOf(banner?.rows[0]?.[0] ?? '');
@@ -52,9 +51,26 @@ export async function openClient(
     const packetMax = Number(banner?.rows[0]?.[1] ?? 1_048_576);
     return { client, flavour, packetMax };
   } catch (error) {
-    client.destroy();
+    cut(client);
     throw error;
   }
+}
+
+const socketOf = (client: mysql.Connection): Socket =>
+  (client as unknown as { readonly stream: Socket }).stream;
+
+/**
+ * Ends a connection at once: its socket is gone, and what it was asked rejects. Not mysql2's own `destroy`, which sends what is still to be sent, then
+ * FIN, and waits for the server to do the same: one that hangs, or is cut off, never does, and flights that are in the air are never told.
+ */
+export function cut(client: mysql.Connection): void {
+  socketOf(client).destroy(new Error('the connection was cut'));
+}
+
+/** Takes leave of a server, without waiting for its answer: it need not be there any more. */
+export function leave(client: mysql.Connection): void {
+  client.end();
+  socketOf(client).destroySoon();
 }
 
 /** A bare connection that nothing keeps: no pool, no session settings. Rejections are raw errors, or STORE_UNAVAILABLE at the deadline. */
@@ -81,7 +97,7 @@ export async function connectClient(
   return new Promise((resolve, reject) => {
     // mysql2's own limit ends when the socket is connected; a server that is stopped (SIGSTOP) still accepts.
     const cancel = runtime.clock.schedule(connectTimeoutMs, () => {
-      client.destroy();
+      cut(client);
       reject(
         new ChangeoverError(
           'STORE_UNAVAILABLE',
@@ -95,7 +111,7 @@ export async function connectClient(
       cancel();
       if (error === null) resolve(client);
       else {
-        client.destroy();
+        cut(client);
         reject(error);
       }
     });

@@ -1,7 +1,7 @@
 import type mysql from 'mysql2';
 import { ChangeoverError } from '../../errors/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
-import { connectClient, type OpenedClient, openClient } from './mysql-connect.ts';
+import { connectClient, cut, leave, type OpenedClient, openClient } from './mysql-connect.ts';
 import { toChangeoverError } from './mysql-errors.ts';
 import type { MysqlFlavour } from './mysql-flavour.ts';
 import { flyUntil } from './mysql-flight.ts';
@@ -128,7 +128,7 @@ class Pool implements Connections {
       if (pooled === undefined) break;
       pooled.stopIdle();
       // Closed by the server while it was idle: 'error' or 'end' has come.
-      if (pooled.broken) this.#forget();
+      if (pooled.broken) this.#end(pooled);
       else {
         setKept(pooled.client, true);
         this.#waiters.shift()?.take(pooled);
@@ -180,8 +180,8 @@ class Pool implements Connections {
 
   #end(pooled: Pooled): void {
     pooled.stopIdle();
-    if (pooled.broken) pooled.client.destroy();
-    else pooled.client.end(() => pooled.client.destroy());
+    if (pooled.broken) cut(pooled.client);
+    else leave(pooled.client);
     this.#forget();
   }
 
@@ -215,7 +215,7 @@ class Pool implements Connections {
         if (!giveBack()) return;
         pooled.broken = true;
         const { threadId } = pooled.client;
-        pooled.client.destroy();
+        cut(pooled.client);
         if (kill && threadId) void this.#kill(threadId);
         this.#forget();
         this.#serve();
@@ -229,7 +229,7 @@ class Pool implements Connections {
   async #kill(threadId: number): Promise<void> {
     try {
       const helper = await connectClient(this.#address, KILL_MS, this.#runtime);
-      const end = (): void => helper.destroy();
+      const end = (): void => cut(helper);
       const kill = [`KILL CONNECTION ${threadId}`];
       await flyUntil(helper, kill, KILL_MS, this.#runtime.clock, 'kill', end).finally(end);
     } catch {

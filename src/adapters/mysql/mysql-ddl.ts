@@ -1,5 +1,6 @@
 import type mysql from 'mysql2';
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
+import { cut } from './mysql-connect.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import { errnoOf, toChangeoverError } from './mysql-errors.ts';
 import { flyUntil } from './mysql-flight.ts';
@@ -23,7 +24,7 @@ export async function ddl(
   const { clock, random } = session.runtime;
   const once = (client: mysql.Connection): Promise<void> => {
     const run: RunDdl = (statements) =>
-      flyUntil(client, statements, DDL_MS, clock, what, () => client.destroy());
+      flyUntil(client, statements, DDL_MS, clock, what, () => cut(client));
     return (async () => {
       await run([`SET SESSION lock_wait_timeout = ${DDL_LOCK_SECONDS}`]);
       const [got] = await run([`SELECT GET_LOCK(${quoteLiteral(layout.database)}, 30)`]);

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { ChangeoverError } from '../../errors/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import { PacketFrames } from './binlog-frames.ts';
-import { connectClient } from './mysql-connect.ts';
+import { connectClient, cut } from './mysql-connect.ts';
 import { dumpError } from './mysql-dump-errors.ts';
 import { toChangeoverError } from './mysql-errors.ts';
 import { flyUntil } from './mysql-flight.ts';
@@ -82,10 +82,10 @@ export async function openDump(
       timeoutMs,
       runtime.clock,
       what,
-      () => client.destroy(),
+      () => cut(client),
     );
   } catch (error) {
-    client.destroy();
+    cut(client);
     throw toChangeoverError(error, what);
   }
   return new SocketDump(client as unknown as DumpClient, runtime, request);

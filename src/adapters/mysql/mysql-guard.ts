@@ -1,5 +1,6 @@
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import type { Guard, GuardRole, GuardState } from '../../store/index.ts';
+import { cut } from './mysql-connect.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import { flyUntil } from './mysql-flight.ts';
 import {
@@ -166,7 +167,7 @@ async function changeWithTriggers(
         statements: readonly string[],
         limitMs = WORK_MS,
       ): Promise<readonly SqlResult[]> =>
-        flyUntil(client, statements, limitMs, clock, what, () => client.destroy());
+        flyUntil(client, statements, limitMs, clock, what, () => cut(client));
       await run(waitLimits(flavour, lockWaitMs));
       const list = [...locked].map((table) => `${table} WRITE`).join(', ');
       await run([`LOCK TABLES ${list}`], lockWaitMs + 2_000);

@@ -1,4 +1,5 @@
 import type mysql from 'mysql2';
+import { ChangeoverError } from '../../errors/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import { type Connection, type Connections, openConnections } from './mysql-connections.ts';
 import { breaksConnection, toChangeoverError } from './mysql-errors.ts';
@@ -131,10 +132,18 @@ export function openMysqlSession(
     },
     async alone(body, { timeoutMs, what = 'query' }) {
       const connection = await acquire(timeoutMs);
-      const cancel = runtime.clock.schedule(timeoutMs, () => connection.destroy(true));
+      let late = false;
+      const cancel = runtime.clock.schedule(timeoutMs, () => {
+        late = true;
+        connection.destroy(true);
+      });
       try {
         return await body(connection.client, connection.flavour);
       } catch (error) {
+        if (late)
+          throw new ChangeoverError('DEADLINE_EXCEEDED', `${what}: out of time.`, {
+            data: { what },
+          });
         throw toChangeoverError(error, what);
       } finally {
         cancel();

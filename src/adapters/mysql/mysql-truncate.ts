@@ -1,5 +1,6 @@
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import type { CatalogCollection } from './mysql-catalog.ts';
+import { cut } from './mysql-connect.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import { errnoOf } from './mysql-errors.ts';
 import { flyUntil } from './mysql-flight.ts';
@@ -66,9 +67,7 @@ function truncateUnderLocks(
   return session.alone(
     async (client) => {
       const run = (statements: readonly string[]): Promise<readonly SqlResult[]> =>
-        flyUntil(client, statements, TRUNCATE_MS, session.runtime.clock, what, () =>
-          client.destroy(),
-        );
+        flyUntil(client, statements, TRUNCATE_MS, session.runtime.clock, what, () => cut(client));
       await run(['SET SESSION lock_wait_timeout = 1']);
       await run([`LOCK TABLES ${[...own, ...tables.map((one) => `${one} WRITE`)].join(', ')}`]);
       if (installed) {
