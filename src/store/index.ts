@@ -23,6 +23,12 @@ export type {
   StoredRecord,
   Written,
 } from './record-store.ts';
-export type { DeferredIndexes, Finding, InstalledObject, StoreSetup } from './setup.ts';
+export type {
+  DeferredIndexes,
+  Finding,
+  InspectPlan,
+  InstalledObject,
+  StoreSetup,
+} from './setup.ts';
 export type { ForeignKeyDescription, TableDescription } from './table-description.ts';
 export type { TextRows, TextSource } from './text-source.ts';

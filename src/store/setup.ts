@@ -9,6 +9,12 @@ export interface Finding {
   readonly fix: string;
 }
 
+/** What the configuration intends with a store, beyond being one side. */
+export interface InspectPlan {
+  /** Of a follower that is copied to: `backfill.deferIndexes`. Default: none. */
+  readonly deferIndexes?: 'none' | 'secondary' | 'all';
+}
+
 /** An object of ours in the store. */
 export interface InstalledObject {
   readonly kind: 'schema' | 'table' | 'function' | 'trigger' | 'sequence' | 'slot' | 'publication';
@@ -26,7 +32,7 @@ export interface DeferredIndexes {
 /** Preflight, installation and removal. Nothing outside our own schema and triggers is ever touched. */
 export interface StoreSetup {
   /** Connectivity, privileges, versions, keys, types, constraints. Never throws for a finding; changes nothing. */
-  inspect(role: 'authority' | 'follower'): Promise<readonly Finding[]>;
+  inspect(role: 'authority' | 'follower', plan?: InspectPlan): Promise<readonly Finding[]>;
   /** Creates our schema, tables, sequence, disabled guard triggers. Idempotent. The guard's role starts as given if it was `idle`. */
   install(role: 'authority' | 'follower', epoch: number): Promise<void>;
   /** Installs the outbox trigger on the tables of a collection. Idempotent. */

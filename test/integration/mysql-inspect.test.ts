@@ -38,6 +38,8 @@ test('a plain InnoDB table is fine on both sides', async () => {
     expect(rest).toEqual({});
     expect(found.map(({ id }) => id)).toContain('mysql/table');
   }
+  const deferring = problems(await store.setup.inspect('follower', { deferIndexes: 'all' }));
+  expect(deferring).toMatchObject({ 'mysql/defer-indexes': 'warn' });
 });
 
 test('tables that cannot be migrated are told with the reason', async () => {

@@ -288,6 +288,8 @@ describe('addresses', () => {
         expect.stringMatching(
           /^postgres\/privilege GRANT INSERT, UPDATE, DELETE, TRIGGER ON "public"."poor" TO "poor_/,
         ),
+        expect.stringMatching(/^postgres\/ownership ALTER TABLE "public"."poor" OWNER TO "poor_/),
+        expect.stringMatching(/^postgres\/ownership ALTER TABLE "public"."heir" OWNER TO "poor_/),
         expect.stringMatching(/^postgres\/inheritance /),
         expect.stringMatching(/^postgres\/not-null Add "must"/),
       ]);

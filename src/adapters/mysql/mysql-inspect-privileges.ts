@@ -142,7 +142,7 @@ export function privilegeFindings(grants: Grants, table: CatalogTable): readonly
       finding(
         'alter-privilege',
         'warn',
-        `${grants.user} lacks ALTER on ${table.quoted}: its AUTO_INCREMENT cannot be set past the other side's at the switch.`,
+        `${grants.user} lacks ALTER on ${table.quoted}: the switch of writes has to set its AUTO_INCREMENT past the other side's, and is given up when it may not.`,
         `GRANT ALTER ON ${table.quoted} TO ${grants.user}`,
       ),
     );

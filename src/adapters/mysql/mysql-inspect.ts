@@ -1,5 +1,5 @@
 import { isChangeoverError, messageOf } from '../../errors/index.ts';
-import type { Finding } from '../../store/index.ts';
+import type { Finding, InspectPlan } from '../../store/index.ts';
 import type { CatalogCollection, CatalogTable } from './mysql-catalog.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import { finding, pass } from './mysql-finding.ts';
@@ -19,6 +19,7 @@ const CLOCK_SKEW_WARN_MS = 1_000;
 export async function inspectMysql(
   parts: MysqlStoreParts,
   role: Role,
+  { deferIndexes = 'none' }: InspectPlan = {},
 ): Promise<readonly Finding[]> {
   const { session } = parts;
   let flavour: MysqlFlavour;
@@ -40,6 +41,15 @@ export async function inspectMysql(
       ownDatabaseFindings(parts, await grantsOf(session)),
     )),
   );
+  if (role === 'follower' && deferIndexes !== 'none')
+    findings.push(
+      finding(
+        'defer-indexes',
+        'warn',
+        `backfill.deferIndexes is '${deferIndexes}', which has no effect here: InnoDB keeps its indexes up during the copy.`,
+        `Leave it at 'none'.`,
+      ),
+    );
   if (parts.logged.size > 0)
     findings.push(...(await attempt('log', () => logFindings(parts, role))));
   parts.catalog.forget();

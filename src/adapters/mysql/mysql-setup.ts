@@ -14,7 +14,7 @@ import { truncateCollection } from './mysql-truncate.ts';
 export function createMysqlSetup(parts: MysqlStoreParts): StoreSetup {
   const { session, catalog, layout, presence } = parts;
   return {
-    inspect: (role) => inspectMysql(parts, role),
+    inspect: (role, plan) => inspectMysql(parts, role, plan),
 
     async install(role, epoch) {
       catalog.forget();

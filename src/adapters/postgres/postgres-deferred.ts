@@ -130,7 +130,7 @@ async function countUnique(
 /**
  * Indexes that can be made again from what the catalog says of them. Left alone: unique ones beside the key (they refuse rows), what carries an
  * exclusion constraint, the replica identity, what belongs to an extension, partitioned and inherited tables, and tables of a
- * publication (without a key the server refuses their deletes).
+ * publication (without a key the server refuses their deletes), and where we may not create what we take down.
  */
 async function indexesOf(
   transaction: PostgresTransaction,
@@ -150,6 +150,7 @@ async function indexesOf(
     LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
     WHERE i.indrelid = $1::oid AND t.relkind = 'r' AND NOT t.relispartition AND NOT t.relhassubclass
       AND NOT EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhrelid = t.oid)
+      AND has_schema_privilege(n.oid, 'CREATE') AND (x.reltablespace = 0 OR has_tablespace_privilege(x.reltablespace, 'CREATE'))
       AND i.indisvalid AND i.indisready AND i.indislive AND NOT i.indisreplident AND NOT i.indisexclusion
       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = x.oid AND d.deptype IN ('e', 'x'))
       AND (i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (SELECT 1 FROM pg_constraint f WHERE f.contype = 'f' AND f.conindid = x.oid)

@@ -1,6 +1,7 @@
-import type { Finding } from '../../store/index.ts';
+import type { Finding, InspectPlan } from '../../store/index.ts';
 import type { CatalogCollection, CatalogColumn, CatalogTable } from './postgres-catalog.ts';
 import { finding, pass } from './postgres-finding.ts';
+import { deferralFindings, ownershipFindings } from './postgres-inspect-ownership.ts';
 import { quoteIdentifier } from './postgres-text.ts';
 import type { WriteParts } from './postgres-write.ts';
 
@@ -41,8 +42,6 @@ interface TablePrivileges {
   readonly user: string;
   /** Privileges that are missing. */
   readonly missing: readonly string[];
-  /** Triggers can be enabled and disabled only by the owner. */
-  readonly owns: boolean;
   readonly rowSecurity: boolean;
   readonly defaultCollationIsC: boolean;
 }
@@ -51,7 +50,7 @@ async function privileges({ session }: WriteParts, table: CatalogTable): Promise
   const wanted = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRIGGER'];
   const list = wanted.map((one) => `has_table_privilege($1::oid, '${one}')`).join(', ');
   const { rows } = await session.query(
-    `SELECT current_user, pg_has_role(c.relowner, 'USAGE'),
+    `SELECT current_user,
       c.relrowsecurity AND NOT (pg_has_role(c.relowner, 'USAGE') AND NOT c.relforcerowsecurity)
         AND NOT (SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user),
       (SELECT datcollate IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8') FROM pg_database WHERE datname = current_database()),
@@ -60,10 +59,9 @@ async function privileges({ session }: WriteParts, table: CatalogTable): Promise
     [table.oid],
     { what: `inspection of ${table.quoted}` },
   );
-  const [user, owns, rowSecurity, defaultCollationIsC, ...granted] = rows[0] ?? [];
+  const [user, rowSecurity, defaultCollationIsC, ...granted] = rows[0] ?? [];
   return {
     user: user ?? '',
-    owns: owns === 't',
     rowSecurity: rowSecurity === 't',
     defaultCollationIsC: defaultCollationIsC === 't',
     missing: wanted.filter((_, index) => granted[index] !== 't'),
@@ -76,10 +74,13 @@ export async function tableFindings(
   role: 'authority' | 'follower',
   collection: CatalogCollection,
   table: CatalogTable,
+  plan: InspectPlan,
 ): Promise<readonly Finding[]> {
   const facts = await privileges(parts, table);
   return [
     ...privilegeFindings(facts, table),
+    ...(await ownershipFindings(parts, table)),
+    ...(role === 'follower' ? await deferralFindings(parts, table, plan) : []),
     ...kindFindings(table),
     ...keyFindings(facts, table),
     ...(role === 'follower' ? unfilledColumns(collection, table) : []),
@@ -102,16 +103,6 @@ function privilegeFindings(facts: TablePrivileges, table: CatalogTable): readonl
         'fail',
         `"${facts.user}" lacks ${facts.missing.join(', ')} on ${table.quoted}.`,
         `GRANT ${facts.missing.join(', ')} ON ${table.quoted} TO ${user}`,
-      ),
-    );
-  }
-  if (!facts.owns) {
-    found.push(
-      finding(
-        'ownership',
-        'warn',
-        `"${facts.user}" does not own ${table.quoted}: guard and outbox triggers cannot be switched on and off.`,
-        `ALTER TABLE ${table.quoted} OWNER TO ${user}, or GRANT the owning role to ${user}`,
       ),
     );
   }

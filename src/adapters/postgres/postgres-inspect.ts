@@ -1,5 +1,5 @@
 import { isChangeoverError, messageOf } from '../../errors/index.ts';
-import type { Finding } from '../../store/index.ts';
+import type { Finding, InspectPlan } from '../../store/index.ts';
 import type { CatalogCollection, CatalogTable } from './postgres-catalog.ts';
 import { finding, pass } from './postgres-finding.ts';
 import { logFindings } from './postgres-inspect-log.ts';
@@ -13,7 +13,11 @@ const VERSION_MIN = 140_000;
 const CLOCK_SKEW_WARN_MS = 1_000;
 
 /** Looks at everything that a migration needs here, and changes nothing. What could not be looked at is `unknown`, never pass. */
-export async function inspectPostgres(parts: WriteParts, role: Role): Promise<readonly Finding[]> {
+export async function inspectPostgres(
+  parts: WriteParts,
+  role: Role,
+  plan: InspectPlan = {},
+): Promise<readonly Finding[]> {
   const server = await serverFindings(parts);
   if (server.some(({ id, verdict }) => id === 'postgres/connection' && verdict === 'fail')) {
     return server;
@@ -21,7 +25,7 @@ export async function inspectPostgres(parts: WriteParts, role: Role): Promise<re
   const findings = [...server, ...(await attempt('schema', () => schemaFindings(parts)))];
   parts.catalog.forget();
   for (const name of parts.catalog.collections) {
-    findings.push(...(await collectionFindings(parts, role, name)));
+    findings.push(...(await collectionFindings(parts, role, name, plan)));
   }
   findings.push(...(await attempt('log', () => logFindings(parts, role))));
   return findings;
@@ -133,6 +137,7 @@ async function collectionFindings(
   parts: WriteParts,
   role: Role,
   name: string,
+  plan: InspectPlan,
 ): Promise<readonly Finding[]> {
   let collection: CatalogCollection;
   try {
@@ -153,7 +158,9 @@ async function collectionFindings(
   const findings: Finding[] = [];
   const tables: readonly CatalogTable[] = [collection.root, ...collection.children];
   for (const table of tables) {
-    findings.push(...(await attempt('table', () => tableFindings(parts, role, collection, table))));
+    findings.push(
+      ...(await attempt('table', () => tableFindings(parts, role, collection, table, plan))),
+    );
   }
   if (findings.length === 0) {
     findings.push(

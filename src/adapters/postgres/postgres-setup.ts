@@ -27,7 +27,7 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
     Promise.all(catalog.collections.map((name) => catalog.collection(name)));
 
   const setup: StoreSetup = {
-    inspect: (role) => inspectPostgres(parts, role),
+    inspect: (role, plan) => inspectPostgres(parts, role, plan),
 
     async install(role, epoch) {
       catalog.forget();

@@ -1,7 +1,7 @@
 import { type ForeignGuard, findForeignGuard } from '../../control/index.ts';
 import { errorCatalogue, isChangeoverError, messageOf } from '../../errors/index.ts';
 import { authorityOf, type Side } from '../../migration/index.ts';
-import type { Finding, MigrationStore } from '../../store/index.ts';
+import type { Finding, InspectPlan, MigrationStore } from '../../store/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
 import { mappingFindings } from '../mapping-check.ts';
 import type { CommandResult } from '../result.ts';
@@ -48,7 +48,9 @@ function check(context: CommandContext, { all = false }: CheckFlags): Promise<Co
     for (const side of ['source', 'target'] as const) {
       for (const as of ['authority', 'follower'] as const) {
         context.progress(`looking at the ${side} as ${as}`);
-        const findings = await inspect(migration.stores[side], side, as);
+        const plan =
+          side === 'target' ? { deferIndexes: migration.options.backfill.deferIndexes } : {};
+        const findings = await inspect(migration.stores[side], side, as, plan);
         found.push(...findings.map((finding) => ({ ...finding, side, as })));
       }
     }
@@ -93,9 +95,10 @@ async function inspect(
   store: MigrationStore,
   side: Side,
   as: 'authority' | 'follower',
+  plan: InspectPlan,
 ): Promise<readonly Finding[]> {
   try {
-    return await store.setup.inspect(as);
+    return await store.setup.inspect(as, plan);
   } catch (error) {
     const away = isChangeoverError(error, 'STORE_UNAVAILABLE', 'DEADLINE_EXCEEDED');
     return [
