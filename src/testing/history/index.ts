@@ -1,0 +1,11 @@
+export { checkHistory, type HistoryCheckOptions } from './check-history.ts';
+export type {
+  HistoryFault,
+  HistoryFaultKind,
+  HistoryVerdict,
+  Operation,
+  OperationHistory,
+  ReadDemand,
+  ReadOperation,
+  WriteOperation,
+} from './history.ts';

@@ -1,0 +1,59 @@
+import { checkKey, type DemandingRead, type KeyFault, type KeyHistory } from './key-history.ts';
+
+/**
+ * The fewest operations of a key that still show its fault: operations are left out one after the other, in large pieces first, as long as what
+ * is left fits no order either. Only what can be left out of a sound history without harm may go: reads, and writes whose value no
+ * read saw and whose token nobody presents. So the rest proves the fault of the whole.
+ */
+export function smallestWindow(
+  history: KeyHistory,
+  fault: KeyFault,
+  configurationsMax: number,
+): KeyHistory {
+  const until = fault.at.kind === 'read' || fault.at.outcome === 'ok' ? fault.at.to : Infinity;
+  const fails = (candidate: KeyHistory): boolean =>
+    checkKey(candidate, configurationsMax)?.kind === fault.kind;
+  let smallest: KeyHistory = history;
+  const early: KeyHistory = {
+    ...history,
+    writes: history.writes.filter(({ from, value }) => from <= until || value === fault.at.value),
+    reads: history.reads.filter(({ read }) => read.from <= until),
+  };
+  if (fails(early)) smallest = early;
+  for (let size = Number.POSITIVE_INFINITY; sizeOf(smallest) < size; ) {
+    size = sizeOf(smallest);
+    smallest = {
+      ...smallest,
+      reads: fewest(smallest.reads, (reads) => fails({ ...smallest, reads })),
+    };
+    const needed = neededWrites(smallest.reads);
+    const kept = smallest.writes.filter(needed);
+    const loose = smallest.writes.filter((write) => !needed(write));
+    const rest = fewest(loose, (some) => fails({ ...smallest, writes: [...kept, ...some] }));
+    smallest = { ...smallest, writes: [...kept, ...rest] };
+  }
+  return smallest;
+}
+
+const sizeOf = ({ writes, reads }: KeyHistory): number => writes.length + reads.length;
+
+function neededWrites(
+  reads: readonly DemandingRead[],
+): (write: { readonly id: string; readonly value: string | null }) => boolean {
+  const values = new Set(reads.map(({ read }) => read.value));
+  const tokens = new Set(reads.map(({ read }) => read.token));
+  return ({ id, value }) => values.has(value) || tokens.has(id);
+}
+
+/** A part of the list, none of whose members can be left out (delta debugging, Zeller 1999). `fails` holds for the list itself. */
+function fewest<T>(list: readonly T[], fails: (some: readonly T[]) => boolean): readonly T[] {
+  let kept = list;
+  for (let piece = Math.ceil(kept.length / 2); piece >= 1; piece = Math.floor(piece / 2)) {
+    for (let at = 0; at < kept.length; ) {
+      const without = [...kept.slice(0, at), ...kept.slice(at + piece)];
+      if (fails(without)) kept = without;
+      else at += piece;
+    }
+  }
+  return kept;
+}
