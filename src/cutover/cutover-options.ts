@@ -90,10 +90,12 @@ export interface StepTiming {
 export interface SwitchResult {
   readonly attempt: string;
   readonly outcome: 'committed' | 'dry-run';
-  /** From the publication of the hold to the commit; 0 for a dry run. */
+  /** From the publication of the hold to the commit, with a traffic hook to its release; 0 for a dry run. */
   readonly pauseMs: number;
   readonly steps: readonly StepTiming[];
   readonly state: MigrationState;
-  /** False: committed, but the attempt's mark is still in a guard; `resumeCutover` removes it. */
+  /** False: committed, but a mark of the attempt is still in a guard, or traffic is still held, see `problem`; `resumeCutover` goes on. */
   readonly settled: boolean;
+  /** What kept it from being settled; null when it is. */
+  readonly problem: string | null;
 }

@@ -12,4 +12,5 @@ export { describeGuard, expectedGuard, expectedRole, sameRole } from './guard-ro
 export { type ResumeOptions, resumeCutover } from './resume-cutover.ts';
 export type { ResumeResult } from './resume-result.ts';
 export { switchAuthority } from './switch-authority.ts';
+export { inspectTraffic } from './traffic.ts';
 export { type UndoLimits, type UndoResult, undoCutover } from './undo-cutover.ts';

@@ -1,10 +1,17 @@
 import type { MigrationContext } from '../control/index.ts';
 import { messageOf } from '../errors/index.ts';
-import type { CutoverState, MigrationState, Side } from '../migration/index.ts';
+import {
+  authorityOf,
+  type CutoverState,
+  type MigrationState,
+  otherSide,
+  type Side,
+} from '../migration/index.ts';
 import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
 import { defaultCutoverLimits } from './cutover-options.ts';
 import { clearStaleMark, expectedGuard, sameRole } from './guard-roles.ts';
 import type { ResumeResult } from './resume-result.ts';
+import { hasTraffic, letTrafficGo } from './traffic.ts';
 import { coordinatorId, type UndoLimits, undoCutover } from './undo-cutover.ts';
 
 export interface ResumeOptions extends Partial<UndoLimits> {
@@ -80,13 +87,19 @@ async function clearMarks(
   state: MigrationState,
   lockTimeoutMs: number,
 ): Promise<ResumeResult> {
-  const sides: readonly Side[] = ['source', 'target'];
+  const authority = authorityOf(state.phase);
   const problems: string[] = [];
   let cleared = 0;
-  for (const side of sides) {
+  for (const side of [authority, otherSide[authority]]) {
     try {
       if (mayBeRemoved(state) && (await context.stores[side].setup.objects()).length === 0)
         continue;
+      if (side !== authority && hasTraffic(context)) {
+        // Not before the authority lets foreign writers in; and what says that traffic is held goes last.
+        if (problems.length > 0) break;
+        if ((await context.stores[side].guard.read()).attempt !== null)
+          await letTrafficGo(context, state);
+      }
       if (await clearStaleMark(context, side, lockTimeoutMs)) cleared++;
       if (await idleWhenRetired(context, state, side, lockTimeoutMs)) cleared++;
     } catch (error) {

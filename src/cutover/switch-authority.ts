@@ -12,6 +12,7 @@ import {
 import { clearStaleMark } from './guard-roles.ts';
 import { SwitchRun } from './switch-run.ts';
 import { switchSteps } from './switch-steps.ts';
+import { hasTraffic, letTrafficGo } from './traffic.ts';
 import { undoCutover } from './undo-cutover.ts';
 
 /**
@@ -30,7 +31,7 @@ export async function switchAuthority(
   const run = new SwitchRun(context, options, state);
   if (options.dryRun) {
     await run.step('preflight', () => switchSteps.preflight(run));
-    return result(run, 'dry-run', true);
+    return result(run, 'dry-run', null);
   }
   let begun = false;
   let at: CutoverStep = 'preflight';
@@ -52,18 +53,40 @@ export async function switchAuthority(
 
 /** After the point of no return: nothing here may fail the switch. */
 async function settle(run: SwitchRun): Promise<SwitchResult> {
-  let settled = true;
+  const { context, options, old, state } = run;
+  let problem: string | null = null;
   try {
     await run.step('settle', async () => {
-      for (const side of ['source', 'target'] as const)
-        await clearStaleMark(run.context, side, run.options.lockTimeoutMs);
+      // From here on the new authority lets foreign writers in, so only now may traffic come. The other mark says that it is still to be let go.
+      await clearStaleMark(context, options.to, options.lockTimeoutMs);
+      if (hasTraffic(context)) await release(run);
+      await clearStaleMark(context, old, options.lockTimeoutMs);
     });
     // Nobody reads it any more, and it keeps the old authority's log from being tidied up. A worker repeats this.
-    await removeStreams(run.context, run.old, run.state.epoch).catch(() => {});
-  } catch {
-    settled = false;
+    await removeStreams(context, old, state.epoch).catch(() => {});
+  } catch (error) {
+    problem = messageOf(error);
   }
-  return result(run, 'committed', settled);
+  return result(run, 'committed', problem);
+}
+
+/** Between two tries to let held traffic go. */
+const AGAIN_MS = 100;
+
+/** Lets held traffic go on, tried again for as long as an undo may take; then it is left to `resumeCutover`. */
+async function release(run: SwitchRun): Promise<void> {
+  const { clock } = run.context.runtime;
+  const until = clock.monotonic() + run.options.undoMs;
+  for (;;) {
+    try {
+      await letTrafficGo(run.context, run.state);
+      run.releasedAt = clock.monotonic();
+      return;
+    } catch (error) {
+      if (clock.monotonic() + AGAIN_MS >= until) throw error;
+      await clock.sleep(AGAIN_MS);
+    }
+  }
 }
 
 /** A step has failed after `begin`: undo, under a fresh deadline, unless the commit went through and only its answer was lost. */
@@ -115,13 +138,18 @@ function ownCutover(run: SwitchRun): CutoverState {
   };
 }
 
-function result(run: SwitchRun, outcome: SwitchResult['outcome'], settled: boolean): SwitchResult {
+function result(
+  run: SwitchRun,
+  outcome: SwitchResult['outcome'],
+  problem: string | null,
+): SwitchResult {
   return {
     attempt: run.attempt,
     outcome,
     pauseMs: run.pauseMs(),
     steps: run.timings,
     state: run.state,
-    settled,
+    settled: problem === null,
+    problem,
   };
 }

@@ -23,6 +23,8 @@ export class SwitchRun {
   /** Monotonic time just before the hold was published; null before. */
   heldSince: number | null = null;
   committedAt: number | null = null;
+  /** When traffic that a hook held went on; null where there is no hook. */
+  releasedAt: number | null = null;
   readonly timings: StepTiming[] = [];
   /** What a drain or a recheck of somebody else last complained about; told when the wait for it fails. */
   lastProblem: string | null = null;
@@ -53,7 +55,7 @@ export class SwitchRun {
   pauseMs(): number {
     return this.heldSince === null || this.committedAt === null
       ? 0
-      : this.committedAt - this.heldSince;
+      : (this.releasedAt ?? this.committedAt) - this.heldSince;
   }
 
   /** The result of `work`, or DEADLINE_EXCEEDED when the hold's budget is over first. */

@@ -8,6 +8,7 @@ import type { CutoverStep } from './cutover-options.ts';
 import { clearStaleMark, describeGuard, sameRole } from './guard-roles.ts';
 import type { SwitchRun } from './switch-run.ts';
 import { abortable, changing, deadMessage, drainWithin, heardOf, LOOK_MS } from './switch-waits.ts';
+import { hasTraffic, holdTraffic, refuseUnlessHoldable } from './traffic.ts';
 
 const empty = { waitingMax: 0, oldestMsMax: 0 };
 
@@ -57,6 +58,7 @@ async function preflight(run: SwitchRun): Promise<void> {
   if (options.dryRun) {
     const { dead } = await context.stores[run.old].queue.depth();
     if (dead > 0) run.fail(deadMessage(run.old, dead));
+    await refuseUnlessHoldable(context, run.old, true);
     return;
   }
   for (const collection of context.migration.collections.values()) {
@@ -72,6 +74,7 @@ async function preflight(run: SwitchRun): Promise<void> {
   await heardOf(run, () => until - clock.monotonic());
   const { waitingMax, oldestMsMax } = options;
   await drainWithin(run, () => until - clock.monotonic(), { waitingMax, oldestMsMax });
+  await refuseUnlessHoldable(context, run.old, false);
 }
 
 async function expectGuard(run: SwitchRun, side: Side, expected: GuardState): Promise<void> {
@@ -135,6 +138,9 @@ async function hold(run: SwitchRun): Promise<void> {
     undefined,
     run.state,
   );
+  // After E8: whoever slept up to here and was undone meanwhile is refused there, and holds nothing.
+  if (hasTraffic(context))
+    await holdTraffic(context, Math.max(1, Math.min(options.ackTimeoutMs, run.leftMs())));
 }
 
 /**

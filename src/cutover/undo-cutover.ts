@@ -9,6 +9,8 @@ import {
 import { withDeadline } from '../runtime/index.ts';
 import type { GuardState } from '../store/index.ts';
 import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
+import { clearStaleMark } from './guard-roles.ts';
+import { hasTraffic, letTrafficGo } from './traffic.ts';
 
 /** What an undo came to. `committed`: too late, the attempt had passed the point of no return. */
 export interface UndoResult {
@@ -32,7 +34,9 @@ const PAUSE_MS = 25;
  * 1. `cutover-abort` by compare-and-set: from here on it can never commit (invariant C2);
  * 2. the guard of the *new* authority back to `follower`, without mark: nobody can promote it any more (C4);
  * 3. the guard of the old authority back to `authority`: own and foreign writes are let in again;
- * 4. `cutover-undone`: instances release their writes.
+ * 4. `cutover-undone`: instances release their writes;
+ * 5. traffic that hooks hold goes on. Last, because a hook that does not answer must not keep the instances' writes: what is left of it says
+ *    another mark in the guard of step 2, with which no step of the attempt can do anything.
  *
  * A new authority that does not answer does not keep the old one shut: step 2 is then left to `resumeCutover`, and the door
  * of that store stays as it is until then. An old authority that does not answer leaves the attempt `aborting` (`pending`).
@@ -48,7 +52,11 @@ export async function undoCutover(
   const until = clock.monotonic() + limits.undoMs;
   const left = (): number => Math.max(0, until - clock.monotonic());
   const decided = await abort(context, attempt, act, left());
-  if (decided !== null) return decided;
+  if (decided !== null) {
+    // This process may have been asleep and have held traffic after others had undone it.
+    const held = decided.outcome === 'undone' ? await letGo(context, cutover.to, limits) : null;
+    return held === null ? decided : { ...decided, message: `${decided.message}; ${held}` };
+  }
   const epoch = cutover.epoch - 1;
   const newcomer = cutover.to;
   const old = otherSide[newcomer];
@@ -57,7 +65,7 @@ export async function undoCutover(
     context,
     newcomer,
     attempt,
-    { role: 'follower', epoch, attempt: null },
+    { role: 'follower', epoch, attempt: hasTraffic(context) ? `${attempt}:held` : null },
     left() / 2,
     limits.lockTimeoutMs,
   );
@@ -87,15 +95,33 @@ export async function undoCutover(
   await context.control.fleet
     .remove(context.migration.name, coordinatorId(attempt))
     .catch(() => {});
+  const held = await letGo(context, newcomer, limits);
   const note =
-    follower === null
+    (follower === null
       ? ''
-      : `; the ${newcomer} did not answer and is put right later (${follower})`;
+      : `; the ${newcomer} did not answer and is put right later (${follower})`) +
+    (held === null ? '' : `; ${held}`);
   return {
     outcome: 'undone',
     state,
     message: `attempt ${attempt} is undone, the ${old} is the authority${note}`,
   };
+}
+
+/** null: nothing is held any more. Otherwise what is in the way; `resumeCutover` finds the mark and goes on. */
+async function letGo(
+  context: MigrationContext,
+  newcomer: Side,
+  { lockTimeoutMs }: UndoLimits,
+): Promise<string | null> {
+  if (!hasTraffic(context)) return null;
+  try {
+    await letTrafficGo(context);
+  } catch (error) {
+    return `traffic may still be held, and is let go later (${messageOf(error)})`;
+  }
+  await clearStaleMark(context, newcomer, lockTimeoutMs).catch(() => {});
+  return null;
 }
 
 /** null: the attempt is `aborting` now. Otherwise the undo is over before it began. */

@@ -217,8 +217,10 @@ function resumeTask(context: MigrationContext, options: WorkerOptions): WorkerTa
     holdable: false,
     async turn(current) {
       const { phase } = current();
-      // In `retired`, too: whoever retired the migration may have died before the target's guard was told.
-      if (phase !== 'off') await resumeCutover(context);
+      // In `retired`, too: whoever retired the migration may have died before the target's guard was told. In `off` traffic may be held still.
+      if (phase === 'off' && !context.traffic?.length) return 'idle';
+      const { outcome, message } = await resumeCutover(context);
+      if (outcome === 'pending') throw new Error(message);
       return 'idle';
     },
   };

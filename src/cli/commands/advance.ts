@@ -60,7 +60,9 @@ function advanced(result: AdvanceResult, ms: number): CommandResult {
   const pause = cutover ? ` Writes were held for ${duration(cutover.pauseMs)}.` : '';
   const open =
     cutover?.settled === false
-      ? ['A mark is left in a guard; a worker or `changeover switch-writes --recover` removes it.']
+      ? [
+          `Not settled: ${cutover.problem} A worker goes on with it, or \`changeover switch-writes --recover\`.`,
+        ]
       : [];
   return stateResult(
     'advance',

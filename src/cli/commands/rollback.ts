@@ -102,6 +102,11 @@ function rolledBack({ state, ms, cutover, pending }: RollbackResult): CommandRes
       cutover
         ? `Writes go to the source again; they were held for ${duration(cutover.pauseMs)}.`
         : 'Every reachable instance follows within a second.',
+      ...(cutover?.settled === false
+        ? [
+            `Not settled: ${cutover.problem} A worker goes on with it, or \`changeover switch-writes --recover\`.`,
+          ]
+        : []),
       ...(pending === null
         ? []
         : [

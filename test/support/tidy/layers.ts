@@ -3,7 +3,7 @@
  * a folder that is not in the table fails. `index` stands for the files directly in src/.
  */
 const BASE = ['errors', 'runtime', 'record', 'mapping', 'migration'];
-const PORTS = ['log', 'store', 'capture', 'queue', 'control'];
+const PORTS = ['log', 'store', 'traffic', 'capture', 'queue', 'control'];
 const ENGINES = ['router', 'backfill', 'verify', 'gates', 'cutover', 'controller'];
 const BELOW_WORKER = [...BASE, ...PORTS, ...ENGINES, 'telemetry'];
 
@@ -18,6 +18,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // Ports may know each other in one direction; the rule against cycles sees to that.
   log: [...BASE, ...PORTS],
   store: [...BASE, ...PORTS],
+  traffic: [...BASE, ...PORTS],
   capture: [...BASE, ...PORTS],
   queue: [...BASE, ...PORTS],
   control: [...BASE, ...PORTS],

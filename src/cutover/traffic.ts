@@ -1,0 +1,116 @@
+import type { MigrationContext } from '../control/index.ts';
+import { ChangeoverError, messageOf } from '../errors/index.ts';
+import { authorityOf, type MigrationState, type Side } from '../migration/index.ts';
+import { withDeadline } from '../runtime/index.ts';
+import type { Finding } from '../store/index.ts';
+import type { TrafficHook } from '../traffic/index.ts';
+
+/** A hook that takes longer to answer counts as one that does not. */
+const ANSWER_MS = 5_000;
+
+export const hasTraffic = ({ traffic }: MigrationContext): boolean => (traffic?.length ?? 0) > 0;
+
+const nameOf = ({ name }: TrafficHook): string => name ?? 'traffic';
+
+/** What the hooks say about holding what goes to `authority`. Changes nothing, never throws; a hook without an answer is a finding. */
+export async function inspectTraffic(
+  context: MigrationContext,
+  authority: Side,
+): Promise<readonly Finding[]> {
+  const { runtime, traffic = [] } = context;
+  const found = traffic.map(async (hook): Promise<readonly Finding[]> => {
+    try {
+      const asked = Promise.resolve(hook.check?.(authority) ?? []);
+      return await withDeadline(runtime.clock, ANSWER_MS, `the check of ${nameOf(hook)}`, asked);
+    } catch (error) {
+      const message = `${nameOf(hook)} cannot be asked: ${messageOf(error)}`;
+      return [{ id: 'traffic/no-answer', verdict: 'unknown', message, fix: HOOK_OR_NONE }];
+    }
+  });
+  return (await Promise.all(found)).flat();
+}
+
+const HOOK_OR_NONE =
+  'Make it answer, or take it out of `traffic`: what comes through it is then refused by the guard from the switch on.';
+
+/** Before anything is begun: throws CUTOVER_ABORTED when a hook says that it could not hold. `dry`: without trying. */
+export async function refuseUnlessHoldable(
+  context: MigrationContext,
+  authority: Side,
+  dry: boolean,
+): Promise<void> {
+  const refuse = (why: string, cause?: unknown): never => {
+    throw new ChangeoverError('CUTOVER_ABORTED', `${why} Nothing was begun.`, { cause });
+  };
+  const bad = (await inspectTraffic(context, authority)).filter(
+    ({ verdict }) => verdict === 'fail' || verdict === 'unknown',
+  );
+  if (bad.length > 0)
+    refuse(bad.map(({ id, message, fix }) => `${message} → ${fix} (${id})`).join(' '));
+  if (dry) return;
+  await each(context, ANSWER_MS, 'preparing', async (hook) => hook.prepare?.(authority)).catch(
+    (error: unknown) => refuse(messageOf(error), error),
+  );
+}
+
+/**
+ * Holds everything. A hook that hangs counts as failed; should it hold after all when nobody expects it any more, it is let go again, as long as this
+ * process lives.
+ */
+export async function holdTraffic(context: MigrationContext, ms: number): Promise<void> {
+  const { clock } = context.runtime;
+  let given = false;
+  await each(context, ms + LATE_MS, 'holding', async (hook) => {
+    const until = clock.monotonic() + ms + LATE_MS;
+    await hook.hold(ms);
+    if (given || clock.monotonic() > until) await letTrafficGo(context).catch(() => {});
+  }).catch((error: unknown) => {
+    given = true;
+    throw error;
+  });
+}
+
+/** Beyond its own limit a hook gets so long to let go again. */
+const LATE_MS = 250;
+
+/**
+ * Points everything to the authority and lets it go on; while an attempt is under way that is for whoever ends it. When authority moves meanwhile (this
+ * process slept) it is done again, so that what was late does not stand.
+ */
+export async function letTrafficGo(
+  context: MigrationContext,
+  known?: MigrationState,
+): Promise<void> {
+  if (!hasTraffic(context)) return;
+  const { control, migration } = context;
+  let state = known ?? (await control.load(migration.name));
+  while (state.cutover === null) {
+    const { epoch, phase } = state;
+    await each(context, ANSWER_MS, 'releasing', (hook) => hook.release(authorityOf(phase)));
+    state = await control.load(migration.name);
+    if (state.epoch === epoch) return;
+  }
+}
+
+/** Every hook at the same time, each to its end; throws what went wrong, by name. */
+async function each(
+  { runtime, traffic = [] }: MigrationContext,
+  ms: number,
+  doing: string,
+  work: (hook: TrafficHook) => Promise<void>,
+): Promise<void> {
+  const problems: string[] = [];
+  let cause: unknown;
+  const one = async (hook: TrafficHook): Promise<void> => {
+    try {
+      const what = `${doing} ${nameOf(hook)}`;
+      await withDeadline(runtime.clock, ms, what, (async () => work(hook))());
+    } catch (error) {
+      problems.push(`${doing} ${nameOf(hook)} failed: ${messageOf(error)}`);
+      cause = error;
+    }
+  };
+  await Promise.all(traffic.map(one));
+  if (problems.length > 0)
+    throw new ChangeoverError('CUTOVER_ABORTED', problems.join(' '), { cause });
+}

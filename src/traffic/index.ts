@@ -1,0 +1,1 @@
+export type { TrafficHook } from './traffic-hook.ts';
