@@ -26,8 +26,8 @@ export interface ColumnMeaning {
   readonly unsigned: boolean;
   /** null: bytes. */
   readonly text: TextDecoding | null;
-  /** `enumeration` and `set`. */
-  readonly labels: readonly string[];
+  /** `enumeration` and `set`. null: one that cannot be told. */
+  readonly labels: readonly (string | null)[];
   readonly plain: PlainType | null;
 }
 
@@ -220,18 +220,17 @@ function bits(count: number): (cursor: Cursor) => string {
   };
 }
 
-function enumeration(size: number, labels: readonly string[]): (cursor: Cursor) => string {
+function enumeration(size: number, labels: readonly (string | null)[]): (cursor: Cursor) => string {
   return (cursor) => {
     const index = cursor.uint(size);
     // 0 is what the server stores for a value that is none of the labels; it reads as the empty text.
     if (index === 0) return '';
     const label = labels[index - 1];
-    if (label === undefined) throw unknownLabel(index, labels.length);
-    return label;
+    return knownLabel(label, index, labels.length);
   };
 }
 
-function labelSet(size: number, labels: readonly string[]): (cursor: Cursor) => string {
+function labelSet(size: number, labels: readonly (string | null)[]): (cursor: Cursor) => string {
   return (cursor) => {
     const found: string[] = [];
     for (let byte = 0; byte < size; byte++) {
@@ -239,20 +238,27 @@ function labelSet(size: number, labels: readonly string[]): (cursor: Cursor) => 
       for (let bit = 0; bit < 8; bit++) {
         if ((value & (1 << bit)) === 0) continue;
         const label = labels[byte * 8 + bit];
-        if (label === undefined) throw unknownLabel(byte * 8 + bit + 1, labels.length);
-        found.push(label);
+        found.push(knownLabel(label, byte * 8 + bit + 1, labels.length));
       }
     }
     return found.join(',');
   };
 }
 
-function unknownLabel(index: number, known: number): ChangeoverError {
-  return new ChangeoverError(
-    'SCHEMA_CHANGED',
-    `The log holds the label number ${index} of an ENUM or SET column of which ${known} labels are known: the column was changed.`,
-    { data: { index, known } },
-  );
+function knownLabel(label: string | null | undefined, index: number, known: number): string {
+  if (label === undefined)
+    throw new ChangeoverError(
+      'SCHEMA_CHANGED',
+      `The log holds the label number ${index} of an ENUM or SET column of which ${known} labels are known: the column was changed.`,
+      { data: { index, known } },
+    );
+  if (label === null)
+    throw new ChangeoverError(
+      'LOG_UNSUPPORTED',
+      `The log holds the label number ${index} of an ENUM or SET column by its number only, and the catalog shows a question mark in it, which stands for any character beyond U+FFFF as well. SET GLOBAL binlog_row_metadata = FULL names the labels in what is logged from then on; what was logged so far stays unreadable: start anew afterwards.`,
+      { data: { index, known } },
+    );
+  return label;
 }
 
 const hexText: TextDecoding = (bytes, from, to) => `\\x${bytes.toString('hex', from, to)}`;

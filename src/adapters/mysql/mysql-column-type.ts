@@ -104,6 +104,18 @@ export function foldsCase(collation: string): boolean {
   return collation !== 'binary' && !collation.endsWith('_bin');
 }
 
+const BEYOND_CATALOG = new Set(['utf8', 'utf8mb4', 'utf16', 'utf16le', 'utf32', 'gb18030']);
+
+/**
+ * The catalog is written in UTF-8 of three bytes: a character beyond U+FFFF stands there as a question mark, and nothing tells it from one. True for a label of
+ * which the catalog may say less than it is.
+ *
+ * @param charset of the column, of the catalog or of `ColumnType`
+ */
+export function hidesLabel(label: string, charset: string | null): boolean {
+  return label.includes('?') && BEYOND_CATALOG.has(charset ?? '');
+}
+
 const UNESCAPED: Readonly<Record<string, string>> = { '0': '\0', n: '\n', r: '\r' };
 
 /** The labels of `enum('a','b''c')`: the catalog doubles quotes and escapes backslashes, line ends and NUL. */

@@ -1,4 +1,5 @@
 import type { Finding } from '../../store/index.ts';
+import { hidesLabel } from './mysql-column-type.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import { finding, pass } from './mysql-finding.ts';
 import { grantsOf } from './mysql-inspect-privileges.ts';
@@ -24,9 +25,10 @@ const NAMES = [
 
 /** What the binary log has to be like, on both sides: the follower's is read after the switch. */
 export async function logFindings(
-  { session, layout }: MysqlStoreParts,
+  parts: MysqlStoreParts,
   role: 'authority' | 'follower',
 ): Promise<readonly Finding[]> {
+  const { session, layout } = parts;
   const { rows } = await session.query(
     `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${NAMES.map((name) => `'${name}'`).join(', ')})`,
     { what: 'inspection of the binary log' },
@@ -90,6 +92,14 @@ export async function logFindings(
       `binlog_row_metadata is ${value.get('binlog_row_metadata')}: names of columns are not in the log, and a change of a table is noticed later.`,
       'SET GLOBAL binlog_row_metadata = FULL',
     );
+  if (!is('binlog_row_metadata', 'FULL'))
+    for (const column of await hiddenLabels(parts))
+      need(
+        'log-labels',
+        'fail',
+        `The catalog shows a question mark in a label of ${column}, which stands for any character beyond U+FFFF as well, and the log holds the labels' numbers only.`,
+        'SET GLOBAL binlog_row_metadata = FULL',
+      );
   if (value.get('server_id') === '0')
     need(
       'server-id',
@@ -119,6 +129,22 @@ export async function logFindings(
   found.push(...(lacking.length === 0 ? await filters : await filters.catch(() => [])));
   if (found.length === 0) found.push(pass('log', 'The binary log can be followed.'));
   return found;
+}
+
+/** Columns that are captured from the log and have labels of which the catalog may say less than they are. */
+async function hiddenLabels({ catalog, logged }: MysqlStoreParts): Promise<readonly string[]> {
+  const looks = await Promise.allSettled([...logged].map((name) => catalog.collection(name)));
+  // What cannot be looked up is a finding of its own.
+  const tables = looks.flatMap((look) =>
+    look.status === 'fulfilled' ? [look.value.root, ...look.value.children] : [],
+  );
+  return tables.flatMap(({ quoted, columns }) =>
+    columns
+      .filter(({ type: { labels = [], charset = null } }) =>
+        labels.some((label) => hidesLabel(label, charset)),
+      )
+      .map((column) => `${quoted}.${column.quoted}`),
+  );
 }
 
 /** Changes that a replica applies are in its own log only on demand. MySQL logs them unless told otherwise, and does not count its appliers here. */

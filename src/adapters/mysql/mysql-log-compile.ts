@@ -4,13 +4,8 @@ import type { TextDecoding } from './binlog-charsets.ts';
 import type { RowTable } from './binlog-rows.ts';
 import { type MappedColumn, type TableMap, TYPE } from './binlog-table-map.ts';
 import { columnDecoder } from './binlog-values.ts';
-import {
-  declaredLabels,
-  type FormColumn,
-  isSameForm,
-  plainType,
-  typeText,
-} from './mysql-log-forms.ts';
+import { hidesLabel, labelsIn } from './mysql-column-type.ts';
+import { type FormColumn, isSameForm, plainType, typeText } from './mysql-log-forms.ts';
 import type { PublishedTable } from './mysql-log-tables.ts';
 
 /** Character sets of the server. */
@@ -95,11 +90,16 @@ function meaningOf(
   const logged = metadata.labels?.get(index);
   const labels =
     logged?.map((label) => text?.(label, 0, label.length) ?? label.toString('utf8')) ??
-    (isLabel && column !== null ? declaredLabels(column.declared) : []);
+    (isLabel && column !== null ? catalogLabels(column) : []);
   const unsigned =
     metadata.unsigned?.has(index) ?? (column !== null && /\bunsigned\b/i.test(column.declared));
   const plain = column === null ? null : plainType(column);
   return { unsigned, text: isGeometryLike(mapped) ? null : text, labels, plain };
+}
+
+function catalogLabels({ declared, charset }: FormColumn): readonly (string | null)[] {
+  const hidden = (label: string): boolean => hidesLabel(label, charset);
+  return labelsIn(declared).map((label) => (hidden(label) ? null : label));
 }
 
 const isGeometryLike = ({ type }: MappedColumn): boolean =>

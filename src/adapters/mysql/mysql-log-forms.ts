@@ -117,17 +117,6 @@ export function plainType(form: FormColumn): PlainType | null {
   return dataType === 'uuid' || dataType === 'inet4' || dataType === 'inet6' ? dataType : null;
 }
 
-const ESCAPED: Readonly<Record<string, string>> = { n: '\n', r: '\r', 0: '\0', Z: '\u001a' };
-
-/** `enum('a','it''s')` → a, it's. Backslashes are escaped too: our sessions never have NO_BACKSLASH_ESCAPES. */
-export function declaredLabels(declared: string): readonly string[] {
-  return [...declared.matchAll(/'((?:[^'\\]|''|\\.)*)'/gs)].map(([, label = '']) =>
-    label.replace(/''|\\(.)/gs, (_, escaped: string | undefined) =>
-      escaped === undefined ? "'" : (ESCAPED[escaped] ?? escaped),
-    ),
-  );
-}
-
 const TYPE_TEXTS: ReadonlyMap<number, string> = new Map([
   [TYPE.tiny, 'tinyint'],
   [TYPE.short, 'smallint'],
