@@ -35,9 +35,11 @@ test('a plain InnoDB table is fine on both sides', async () => {
     const found = await store.setup.inspect(role);
     // The server of these tests does not wait for the disk.
     const { 'mysql/flush-at-commit': _, 'mysql/sync-binlog': __, ...rest } = problems(found);
-    expect(rest).toEqual({});
+    expect(rest).toEqual(role === 'authority' ? { 'mysql/truncate': 'warn' } : {});
     expect(found.map(({ id }) => id)).toContain('mysql/table');
   }
+  const logged = await open('plain', { logged: ['one'] });
+  expect(problems(await logged.setup.inspect('authority'))).not.toHaveProperty('mysql/truncate');
   const deferring = problems(await store.setup.inspect('follower', { deferIndexes: 'all' }));
   expect(deferring).toMatchObject({ 'mysql/defer-indexes': 'warn' });
 });

@@ -57,7 +57,28 @@ export async function inspectMysql(
     findings.push(...(await attempt('cascade', () => actionFindings(parts, role))));
   for (const name of parts.catalog.collections)
     findings.push(...(await collectionFindings(parts, role, name)));
+  if (role === 'authority') findings.push(...(await truncateFindings(parts)));
   return findings;
+}
+
+/** No trigger fires for TRUNCATE, so only the log tells it. One finding for all tables: it holds for every one. */
+async function truncateFindings({ catalog, logged }: MysqlStoreParts): Promise<readonly Finding[]> {
+  const unlogged = catalog.collections.filter((name) => !logged.has(name));
+  const looks = await Promise.allSettled(unlogged.map((name) => catalog.collection(name)));
+  // What cannot be looked up is a finding of its own.
+  const tables = looks.flatMap((look) =>
+    look.status === 'fulfilled' ? [look.value.root, ...look.value.children] : [],
+  );
+  if (tables.length === 0) return [];
+  const list = [...new Set(tables.map(({ quoted }) => quoted))].join(', ');
+  return [
+    finding(
+      'truncate',
+      'warn',
+      `TRUNCATE of ${list} fires no trigger: neither is it captured, nor does the guard refuse it after the switch.`,
+      `DELETE the rows instead, or capture from the log. Users without DROP on the tables cannot TRUNCATE them.`,
+    ),
+  ];
 }
 
 export async function attempt(
