@@ -319,7 +319,7 @@ describe.skipIf(missingMariadb())('a log of MariaDB that goes, and a server that
       const young = await log.source.retention(STREAM);
       expect(young.state).toBe('kept');
       expect(young.retainedBytes).toBeGreaterThan(100);
-      expect(start.position.text).toMatch(/^[^:]+\.\d{6}:\d+@\d+-\d+$/);
+      expect(start.position.text).toMatch(/^[^:]+\.\d{6}:\d+@\d+-\d+ 0-\d+-\d+$/);
       await run('SET GLOBAL expire_logs_days = 0');
       await run('SET GLOBAL binlog_expire_logs_seconds = 2');
       await session("SET STATEMENT binlog_format='ROW' FOR INSERT INTO orders VALUES (2, 'x')");

@@ -12,6 +12,7 @@ import { RowReader, type RowTable } from '../../src/adapters/mysql/binlog-rows.t
 import { tableMap, tableMapHead } from '../../src/adapters/mysql/binlog-table-map.ts';
 import { columnDecoder } from '../../src/adapters/mysql/binlog-values.ts';
 import {
+  barePlace,
   placeAt,
   placeOf,
   positionAt,
@@ -179,11 +180,11 @@ test('compressed events of MariaDB are what they were, or refused', () => {
 });
 
 test('places and sequences follow the order of the log', () => {
-  const place = { file: 'bin.x-log.000012', offset: 4_711, stamp: '17-1763726400' };
+  const place = { ...barePlace('bin.x-log.000012', 4_711), stamp: '17-1763726400' };
   const { sequence, text } = positionAt(place);
   expect(text).toBe('bin.x-log.000012:4711@17-1763726400');
   expect(placeOf(text)).toEqual(place);
-  expect(placeOf('bin.000001:4')).toEqual({ file: 'bin.000001', offset: 4, stamp: null });
+  expect(placeOf('bin.000001:4')).toEqual(barePlace('bin.000001', 4));
   expect(placeOf('0/16B3748')).toBeNull();
   // Below that of a transaction that begins there.
   expect(sequence).toBe((12n << 32n) + 4_710n);

@@ -6,8 +6,9 @@ import { MysqlChangeStream } from './mysql-change-stream.ts';
 import { LogDirectory } from './mysql-log-directory.ts';
 import { FormHistory } from './mysql-log-history.ts';
 import { checkSettings, installStream } from './mysql-log-install.ts';
-import { placeAt, placeOf, positionAt } from './mysql-log-items.ts';
+import { barePlace, placeAt, placeOf, positionAt } from './mysql-log-items.ts';
 import { isAlteredAgain } from './mysql-log-lookahead.ts';
+import { checkPlace } from './mysql-log-place-check.ts';
 import { knownPlace, logRetention } from './mysql-log-retention.ts';
 import { LogServer } from './mysql-log-server.ts';
 import { LogStreams } from './mysql-log-streams.ts';
@@ -102,8 +103,9 @@ class MysqlChangeSource implements ChangeSource {
 
   async open(options: OpenStream): Promise<MysqlChangeStream> {
     const { stream, from } = options;
-    const place = knownPlace(placeOf(from.position.text), stream);
+    const known = knownPlace(placeOf(from.position.text), stream);
     await checkSettings(this.#server);
+    const place = (await this.#server.hasGtids()) ? known : { ...known, gtids: null };
     const kept = await this.#streams.get(stream);
     if (kept?.identity !== from.identity) throw anotherLog(stream, from, kept?.identity);
     await this.#touches.install();
@@ -112,6 +114,7 @@ class MysqlChangeSource implements ChangeSource {
       this.#alteredAgain(published, table, since, place.file),
     );
     const directory = new LogDirectory(this.#session, this.#layout, published, history);
+    await checkPlace(this.#server, place);
     const dump = await this.#server.read(stream, place);
     const { clock } = this.#session.runtime;
     const confirmed = this.#confirming(stream);
@@ -120,6 +123,7 @@ class MysqlChangeSource implements ChangeSource {
       dump,
       directory,
       from: place,
+      byGtid: place.gtids !== null,
       options,
       clock,
       confirmed,
@@ -130,7 +134,7 @@ class MysqlChangeSource implements ChangeSource {
 
   async end() {
     const { file, offset } = await this.#server.status();
-    return positionAt({ file, offset, stamp: null });
+    return positionAt(barePlace(file, offset));
   }
 
   async challenge(token: string): Promise<void> {
@@ -169,7 +173,7 @@ class MysqlChangeSource implements ChangeSource {
   /** A reader with the same number that reads nothing: the server ends the other one. */
   async #endReader(stream: string): Promise<void> {
     const { file, offset } = await this.#server.status();
-    const dump = await this.#server.read(stream, { file, offset }, true);
+    const dump = await this.#server.read(stream, barePlace(file, offset), true);
     try {
       while ((await dump.next()) !== null);
     } finally {

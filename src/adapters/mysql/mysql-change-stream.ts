@@ -18,6 +18,8 @@ export interface StreamParts {
   readonly dump: Dump;
   readonly directory: LogDirectory;
   readonly from: LogPlace;
+  /** The dump was asked for by GTID. */
+  readonly byGtid: boolean;
   readonly options: OpenStream;
   readonly clock: Clock;
   /** Where the server says that its log ends. */
@@ -52,6 +54,7 @@ export class MysqlChangeStream implements ChangeStream {
     this.#batches = new LogBatches(from);
     this.#assembler = new LogAssembler(parts.directory, {
       from: parts.from,
+      byGtid: parts.byGtid,
       releaseBytes: whole ? Number.POSITIVE_INFINITY : bytesMax * RELEASE_SHARE,
       sink: (item) => this.#batches.push(item),
     });

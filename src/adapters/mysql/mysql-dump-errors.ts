@@ -1,4 +1,6 @@
 import { ChangeoverError } from '../../errors/index.ts';
+import type { DumpRequest } from './mysql-dump-request.ts';
+import { placeText, START_ANEW } from './mysql-log-errors.ts';
 
 const ACCESS_DENIED: ReadonlySet<number> = new Set([1044, 1045, 1142, 1227]);
 const NO_LOG = /binary log is not open|log-bin|server.?id was not set|misconfigured master/i;
@@ -11,13 +13,13 @@ const PASSING = /shutdown|killed|interrupted|memory|too many connections/i;
  */
 export function dumpError(
   packet: Buffer,
-  from: { readonly file: string; readonly offset: number },
+  from: Pick<DumpRequest, 'file' | 'offset' | 'gtids'>,
 ): ChangeoverError {
   const errno = packet.readUInt16LE(1);
   const marked = packet[3] === 0x23;
   const text = packet.toString('utf8', marked ? 9 : 3).trim();
   const said = `the server says "${text}" (errno ${errno})`;
-  const data = { errno, file: from.file, offset: from.offset };
+  const data = { errno, file: from.file, offset: from.offset, gtids: from.gtids };
   if (ACCESS_DENIED.has(errno))
     return new ChangeoverError(
       'LOG_UNSUPPORTED',
@@ -42,7 +44,7 @@ export function dumpError(
     });
   return new ChangeoverError(
     'LOG_LOST',
-    `The binary log cannot be read on from ${from.file}:${from.offset}: ${said}. It was purged, reset, or is damaged.`,
+    `The binary log cannot be read on from ${placeText(from)}: ${said}. It was purged, reset, set back to an earlier state, or is damaged. ${START_ANEW}`,
     { data },
   );
 }

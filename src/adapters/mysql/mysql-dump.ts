@@ -1,25 +1,14 @@
 import type { Socket } from 'node:net';
 import { ChangeoverError } from '../../errors/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
+import { EVENT } from './binlog-events.ts';
 import { PacketFrames } from './binlog-frames.ts';
 import { connectClient, cut } from './mysql-connect.ts';
 import { dumpError } from './mysql-dump-errors.ts';
+import { type DumpRequest, dumpPacket, dumpVariables } from './mysql-dump-request.ts';
 import { toChangeoverError } from './mysql-errors.ts';
 import { flyUntil } from './mysql-flight.ts';
 import { addressOf, type MysqlOptions } from './mysql-options.ts';
-import { quoteLiteral } from './mysql-text.ts';
-
-export interface DumpRequest {
-  /** How the server knows this reader. A later reader with the same number (MySQL: with the same `uuid`) ends an earlier one. */
-  readonly serverId: number;
-  readonly uuid: string;
-  readonly file: string;
-  readonly offset: number;
-  /** The server sends up to the present end and says so, instead of waiting for more. */
-  readonly once: boolean;
-  /** So often the server says that it lives when nothing else is to be said. */
-  readonly heartbeatMs: number;
-}
 
 /** Events of the log as they come. */
 export interface Dump {
@@ -33,8 +22,6 @@ export interface Dump {
   readonly threadId: number;
 }
 
-const COM_BINLOG_DUMP = 0x12;
-const NON_BLOCK = 1;
 const EVENT_FOLLOWS = 0x00;
 const ERROR_FOLLOWS = 0xff;
 const END_FOLLOWS = 0xfe;
@@ -45,10 +32,21 @@ const BUFFER_MAX = 4 * 1024 * 1024;
 const WRITE_TIMEOUT_SECONDS = 86_400;
 /** A server that says nothing for so many heartbeats is gone. */
 const HEARTBEATS_MAX = 4;
+/** While MariaDB looks for a GTID in a file, it says nothing at all. */
+const LOOKING_MS = 30_000;
+/** Where the type of an event lies in a packet. */
+const TYPE_AT = 5;
+/** The server has found the place. */
+const FOUND: ReadonlySet<number | undefined> = new Set([
+  EVENT.heartbeat,
+  EVENT.heartbeatV2,
+  EVENT.mariadbGtid,
+  EVENT.gtid,
+]);
 
 /**
- * Asks a server for its binary log (COM_BINLOG_DUMP) over a connection of its own. `mysql2` signs in, with TLS where that is wanted; then its socket is
- * taken over, because its parser hands out no events. MariaDB: capability 4, so that GTID events come.
+ * Asks a server for its binary log (COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID) over a connection of its own. `mysql2` signs in, with TLS where that is wanted; then its socket is
+ * taken over, because its parser hands out no events.
  *
  * It does not register as a replica (COM_REGISTER_SLAVE): nothing needs that, and servers that wait for registered replicas before they purge would
  * count it.
@@ -65,18 +63,11 @@ export async function openDump(
       throw toChangeoverError(error, what);
     },
   );
-  const nanoseconds = String(request.heartbeatMs * 1_000_000);
-  const variables = ['master', 'source'].flatMap((name) => [
-    // As it is in the file, whatever the server's setting is now.
-    `@${name}_binlog_checksum = 'CRC32'`,
-    `@${name}_heartbeat_period = ${nanoseconds}`,
-  ]);
-  const uuid = quoteLiteral(request.uuid);
   try {
     await flyUntil(
       client,
       [
-        `SET ${[...variables, '@mariadb_slave_capability = 4', `@slave_uuid = ${uuid}`, `@replica_uuid = ${uuid}`].join(', ')}`,
+        `SET ${dumpVariables(request).join(', ')}`,
         `SET SESSION net_write_timeout = ${WRITE_TIMEOUT_SECONDS}`,
       ],
       timeoutMs,
@@ -108,6 +99,7 @@ class SocketDump implements Dump {
   #waiting: { resolve(event: Buffer | null): void; reject(error: unknown): void } | null = null;
   #failure: ChangeoverError | null = null;
   #atEnd = false;
+  #found: boolean;
   #paused = false;
   #heardAt: number;
   #stopWatching: () => void = () => {};
@@ -117,6 +109,7 @@ class SocketDump implements Dump {
     this.#socket = client.stream;
     this.#runtime = runtime;
     this.#request = request;
+    this.#found = request.gtids === null;
     this.#heardAt = runtime.clock.monotonic();
     this.#socket.removeAllListeners('data');
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
@@ -150,7 +143,10 @@ class SocketDump implements Dump {
     }
     if (this.#paused && this.#frames.bytes < BUFFER_MAX / 2) this.#read();
     const kind = payload[0];
-    if (kind === EVENT_FOLLOWS) return payload.subarray(1);
+    if (kind === EVENT_FOLLOWS) {
+      this.#found ||= FOUND.has(payload[TYPE_AT]);
+      return payload.subarray(1);
+    }
     if (kind === ERROR_FOLLOWS) this.#fail(dumpError(payload, this.#request));
     else if (kind === END_FOLLOWS) this.#finish();
     else this.#fail(connectionLost('the server sent something that is no event'));
@@ -188,9 +184,9 @@ class SocketDump implements Dump {
 
   /** A server that hangs, or a network that swallows everything, closes no socket. */
   #watch(): void {
-    const limitMs = this.#request.heartbeatMs * HEARTBEATS_MAX;
     this.#stopWatching = this.#runtime.clock.schedule(this.#request.heartbeatMs, () => {
       if (this.#failure !== null || this.#atEnd) return;
+      const limitMs = this.#found ? this.#request.heartbeatMs * HEARTBEATS_MAX : LOOKING_MS;
       const silentMs = this.#runtime.clock.monotonic() - this.#heardAt;
       if (!this.#paused && silentMs > limitMs)
         this.#fail(connectionLost(`nothing was heard for ${Math.round(silentMs)} ms`));
@@ -218,18 +214,6 @@ class SocketDump implements Dump {
     // Not the client's own `destroy`, which waits for the server to have said everything.
     this.#socket.destroy();
   }
-}
-
-function dumpPacket({ file, offset, serverId, once }: DumpRequest): Buffer {
-  const name = Buffer.from(file);
-  const packet = Buffer.alloc(15 + name.length);
-  packet.writeUIntLE(11 + name.length, 0, 3);
-  packet.writeUInt8(COM_BINLOG_DUMP, 4);
-  packet.writeUInt32LE(offset, 5);
-  packet.writeUInt16LE(once ? NON_BLOCK : 0, 9);
-  packet.writeUInt32LE(serverId, 11);
-  name.copy(packet, 15);
-  return packet;
 }
 
 function connectionLost(reason: string): ChangeoverError {

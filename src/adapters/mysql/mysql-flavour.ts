@@ -1,3 +1,5 @@
+import { quoteLiteral } from './mysql-text.ts';
+
 /**
  * What differs between MariaDB and MySQL, as declared facts: nothing else asks which of the two a server is.
  *
@@ -23,6 +25,8 @@ export interface MysqlFlavour {
   readonly sessionSettings: readonly string[];
   /** True when trailing blanks count in comparisons under this collation. */
   noPad(collation: string): boolean;
+  /** Asks which transactions lie before a place of the binlog, by GTID; null: nothing tells it. */
+  readonly gtidsQuery: ((file: string, offset: number) => string) | null;
   /** A consistent snapshot says where in the binlog it stands (`binlog_snapshot_file`, `binlog_snapshot_position`). */
   readonly binlogSnapshot: boolean;
   /** The JSON type is one of its own (MySQL), not a checked text (MariaDB). */
@@ -60,6 +64,7 @@ function mariadb(version: string, number: number): MysqlFlavour {
     // Long IN lists would become joins with a materialised table, in any order.
     sessionSettings: ['in_predicate_conversion_threshold = 0'],
     noPad: mariadbNoPad,
+    gtidsQuery: (file, offset) => `SELECT BINLOG_GTID_POS(${quoteLiteral(file)}, ${offset})`,
     binlogSnapshot: true,
     nativeJson: false,
   };
@@ -80,6 +85,7 @@ function mysql(version: string, number: number): MysqlFlavour {
     // Estimates would be those of yesterday.
     sessionSettings: ['information_schema_stats_expiry = 0'],
     noPad: mysqlNoPad,
+    gtidsQuery: null,
     binlogSnapshot: false,
     nativeJson: true,
   };

@@ -15,20 +15,18 @@ import {
 } from './binlog-events.ts';
 import { isRowEvent, tableIdOf } from './binlog-rows.ts';
 import { tableMapHead } from './binlog-table-map.ts';
+import { gtidList, previousGtids } from './mysql-gtid.ts';
 import type { LogDirectory, TableEntry } from './mysql-log-directory.ts';
 import { unreadable } from './mysql-log-errors.ts';
-import {
-  isReachable,
-  type LogItem,
-  type LogPlace,
-  positionAt,
-  sequenceAt,
-} from './mysql-log-items.ts';
+import { isReachable, type LogItem, type LogPlace, positionAt } from './mysql-log-items.ts';
 import { LogStatements } from './mysql-log-statements.ts';
+import { PlaceTracker } from './mysql-log-tracker.ts';
 import { LogTransaction } from './mysql-log-transaction.ts';
 
 export interface AssemblerOptions {
   readonly from: LogPlace;
+  /** The server was asked by `from.gtids`. */
+  readonly byGtid: boolean;
   /** From so many bytes on, a transaction is handed on before its end is known. */
   readonly releaseBytes: number;
   readonly sink: (item: LogItem) => void;
@@ -51,13 +49,7 @@ export class LogAssembler {
   readonly #directory: LogDirectory;
   readonly #statements: LogStatements;
   readonly #options: AssemblerOptions;
-  #file: string;
-  /** Of the event that is being read, and behind it. Beyond 2^32 in a file that a huge transaction made long. */
-  #start = 0;
-  #end: number;
-  #stamp: string | null = null;
-  #formatKnown = false;
-  #checked = false;
+  readonly #tracker: PlaceTracker;
   #checksum = true;
   #mariadb = false;
   #transaction: LogTransaction | null = null;
@@ -70,18 +62,17 @@ export class LogAssembler {
     this.#directory = directory;
     this.#statements = new LogStatements(directory);
     this.#options = options;
-    this.#file = options.from.file;
-    this.#end = options.from.offset;
+    this.#tracker = new PlaceTracker(options.from, options.byGtid);
   }
 
-  /** The file's format has come: it is there, it is the file that was asked for, and it can be read. */
+  /** The first file's format has come: the log is there, and it can be read. */
   get opened(): boolean {
-    return this.#formatKnown;
+    return this.#tracker.opened;
   }
 
   /** Behind the last event. */
   get place(): LogPlace {
-    return { file: this.#file, offset: this.#end, stamp: this.#stamp };
+    return this.#tracker.place;
   }
 
   /** Read so far, without those that only keep what is kept of streams. */
@@ -93,11 +84,16 @@ export class LogAssembler {
   feed(event: Buffer): void | Promise<void> {
     const header = eventHeader(event);
     if (header.type === EVENT.format) return this.#format(event, header);
-    if (header.type === EVENT.rotate && !this.#formatKnown) return this.#rotate(event, header);
-    if (this.#checksum) verifyChecksum(event, this.#file, header);
+    if (header.type === EVENT.rotate && !this.opened) return this.#rotate(event, header);
+    if (this.#checksum) verifyChecksum(event, this.#tracker.file, header);
     const end = event.length - (this.#checksum ? CHECKSUM_BYTES : 0);
-    if (header.type === EVENT.heartbeat || header.type === EVENT.heartbeatV2) return;
-    if (header.endOffset !== 0 && !header.artificial) this.#move(header);
+    if (header.type === EVENT.heartbeat || header.type === EVENT.heartbeatV2 || isNote(header)) {
+      this.#tracker.told(header);
+      return;
+    }
+    const stands = header.endOffset !== 0 && !header.artificial;
+    // What stands before our place is the head of a file that was read.
+    if (stands && !this.#tracker.move(header)) return;
     return this.#take(event, header, end);
   }
 
@@ -108,12 +104,17 @@ export class LogAssembler {
       case EVENT.tableMap:
         return this.#map(event, end);
       case EVENT.mariadbGtid:
-        return this.#begin(mariadbGtid(event, header.serverId));
+        return this.#begin(mariadbGtid(event, header.serverId), event, end);
       case EVENT.gtid:
       case EVENT.anonymousGtid:
-        return this.#begin(mysqlGtid(event, type, end));
+        return this.#begin(mysqlGtid(event, type, end), event, end);
       case EVENT.taggedGtid:
-        return this.#begin({ gtid: '', standalone: false, committedAtMs: null });
+        // Followed by file and offset.
+        return this.#begin({ gtid: '', standalone: false, committedAtMs: null }, event, end);
+      case EVENT.mariadbGtidList:
+        return this.#tracker.before(gtidList(event, end));
+      case EVENT.previousGtids:
+        return this.#tracker.before(previousGtids(event, end) || null);
       case EVENT.xid:
         return this.#commit(header);
       case EVENT.query:
@@ -125,54 +126,21 @@ export class LogAssembler {
       case EVENT.rotate:
         return this.#rotate(event, header);
       default:
-        unreadable(type, `${this.#file}:${this.#start}`);
+        unreadable(type, this.#tracker.text);
         return;
     }
   }
 
   #format(event: Buffer, header: EventHeader): void {
     const { checksum, serverVersion } = formatDescription(event);
-    if (checksum) verifyChecksum(event, this.#file, header);
+    if (checksum) verifyChecksum(event, this.#tracker.file, header);
     this.#checksum = checksum;
     this.#mariadb = /mariadb/i.test(serverVersion);
     this.#tables.clear();
     // A server that crashed while it wrote: what has no end did not happen.
     this.#transaction?.rollback();
     this.#transaction = null;
-    this.#stamp = `${header.serverId}-${header.timestamp}`;
-    if (!this.#formatKnown) this.#checkStamp();
-    this.#formatKnown = true;
-    if (header.endOffset === 0) return;
-    this.#move(header);
-    this.#place(null);
-  }
-
-  /** RESET MASTER, another server, an older copy: files of the same name that were begun at another time, or by another server. */
-  #checkStamp(): void {
-    const { stamp, file, offset } = this.#options.from;
-    if (stamp === null || stamp === this.#stamp) return;
-    throw new ChangeoverError(
-      'LOG_LOST',
-      `The binary log has a file ${file}, but not the one that was read up to ${offset}: that one was begun by server ${stamp.replace('-', ' at second ')}, this one by server ${this.#stamp?.replace('-', ' at second ')}. The log was reset, or this is another server or a restored one.`,
-      { data: { file, offset, stamp, found: this.#stamp } },
-    );
-  }
-
-  /** Follows the offsets; an event that does not begin where reading was to begin is none. */
-  #move({ endOffset, size }: EventHeader): void {
-    let end = Math.floor(this.#end / OFFSETS) * OFFSETS + endOffset;
-    if (end < this.#end) end += OFFSETS;
-    this.#start = end - size;
-    this.#end = end;
-    if (this.#checked) return;
-    this.#checked = true;
-    const { offset, file } = this.#options.from;
-    if (this.#start === offset || this.#file !== file) return;
-    throw new ChangeoverError(
-      'LOG_LOST',
-      `No event of the binary log begins at ${file}:${offset} (the next one at ${this.#start}): it is not the log that was read before.`,
-      { data: { file, offset, found: this.#start } },
-    );
+    if (this.#tracker.format(header)) this.#place(null);
   }
 
   /** The server says so itself when the file begins, before it comes (artificial), and where the file ends. */
@@ -180,18 +148,17 @@ export class LogAssembler {
     const checked = hasChecksum(event);
     const { file, offset } = rotateEvent(event, event.length - (checked ? CHECKSUM_BYTES : 0));
     if (!header.artificial && header.endOffset !== 0) return;
-    if (this.#formatKnown || this.#file !== file) this.#end = offset;
-    if (!this.#formatKnown && this.#file !== file) throw wrongFile(this.#file, file);
-    this.#file = file;
+    this.#tracker.rotate(file, offset);
   }
 
-  #begin({ standalone, committedAtMs }: GtidEvent): void {
+  #begin({ gtid, standalone, committedAtMs }: GtidEvent, event: Buffer, end: number): void {
+    this.#tracker.begin(gtid, event, end);
     this.#transaction = this.#open(this.#mariadb && !standalone, committedAtMs);
   }
 
   #open(begun: boolean, committedAtMs: number | null): LogTransaction {
-    const sequence = sequenceAt(this.#file, this.#start);
-    return new LogTransaction(sequence, `${this.#file}:${this.#start}`, begun, committedAtMs);
+    const { sequence, text } = this.#tracker;
+    return new LogTransaction(sequence, text, begun, committedAtMs);
   }
 
   #map(event: Buffer, end: number): void | Promise<void> {
@@ -261,12 +228,13 @@ export class LogAssembler {
     this.#transaction = null;
     if (transaction.foreign) this.#transactions += 1;
     for (const item of transaction.take()) this.#options.sink(item);
+    this.#tracker.complete();
     this.#place(transaction.committedAtMs ?? header.timestamp * 1000);
   }
 
-  /** Behind a transaction. */
+  /** Behind a transaction, or at the head of a file. */
   #place(committedAtMs: number | null): void {
-    const stays = this.#prepared.size > 0 || !isReachable(this.#end);
+    const stays = this.#prepared.size > 0 || !isReachable(this.#tracker.offset);
     this.#options.sink({
       kind: 'end',
       position: stays ? null : positionAt(this.place),
@@ -290,6 +258,7 @@ export class LogAssembler {
         'LOG_UNSUPPORTED',
         `Prepared transactions (XA) that wait for their decision hold more than ${PREPARED_BYTES_MAX} bytes of rows of the migration's tables. Decide them (XA RECOVER lists them).`,
       );
+    this.#tracker.complete();
     this.#place(null);
   }
 
@@ -316,7 +285,9 @@ export class LogAssembler {
   }
 }
 
-const OFFSETS = 4_294_967_296;
+/** MariaDB tells by a list of its own making how far it has left out what was read. */
+const isNote = ({ type, artificial }: EventHeader): boolean =>
+  artificial && type === EVENT.mariadbGtidList;
 
 function hasChecksum(event: Buffer): boolean {
   const body = event.length - CHECKSUM_BYTES;
@@ -329,13 +300,5 @@ function verifyChecksum(event: Buffer, file: string, { endOffset, type }: EventH
     'STORE_UNAVAILABLE',
     `The checksum of the event of type ${type} that ends at ${file}:${endOffset} does not fit: it was damaged on its way, or in the log itself. It is asked for again.`,
     { data: { file, endOffset, type } },
-  );
-}
-
-function wrongFile(wanted: string, found: string): ChangeoverError {
-  return new ChangeoverError(
-    'LOG_LOST',
-    `The server was asked for ${wanted} of the binary log and sends ${found}.`,
-    { data: { wanted, found } },
   );
 }

@@ -4,6 +4,7 @@ import { errnoOf } from './mysql-errors.ts';
 import type { FormColumn } from './mysql-log-forms.ts';
 import { presentForm } from './mysql-log-history.ts';
 import { type LogPlace, placeOf, positionAt } from './mysql-log-items.ts';
+import { gtidsAt } from './mysql-log-place-check.ts';
 import type { LogServer, LogStatus } from './mysql-log-server.ts';
 import type { LogStreams } from './mysql-log-streams.ts';
 import { type PublishedTable, type PublishedTables, tableText } from './mysql-log-tables.ts';
@@ -77,8 +78,10 @@ export async function quietPlace(
     const still = JSON.stringify([...forms.values()]);
     if (quiet && still === JSON.stringify([...(await presentForms(server, published)).values()])) {
       checkFilters(status, published, own);
-      const stamp = await server.stamp(status.file);
-      return { place: { file: status.file, offset: status.offset, stamp }, forms };
+      const { file, offset } = status;
+      const stamp = await server.stamp(file);
+      const gtids = await gtidsAt(server, file, offset);
+      return { place: { file, offset, stamp, gtids, last: null }, forms };
     }
     if (clock.monotonic() >= until)
       throw new ChangeoverError(

@@ -27,13 +27,36 @@ export function itemBytes(item: LogItem): number {
   return item.kind === 'rows' ? item.event.length : 64;
 }
 
-/** `mariadb-bin.000003:4711`, and behind it which file of that name: its server and the second in which it was begun. */
+/**
+ * As text: `mariadb-bin.000003:4711@17-1763726400 0-17-812,3-17-9 4500#1a2b3c4d`. Behind file and offset stands what tells this log from others: which
+ * file of that name it is, the transactions that lie before the place, and the last one of them.
+ */
 export interface LogPlace {
   readonly file: string;
   readonly offset: number;
-  /** `17-1763726400`; null: not known. */
+  /** `17-1763726400`: the file's server and the second in which it was begun. null: not known. */
   readonly stamp: string | null;
+  /** See `GtidState`. null: not known, or the server has no GTIDs. */
+  readonly gtids: string | null;
+  /** null: not known, or in an earlier file. */
+  readonly last: LogWitness | null;
 }
+
+/** A transaction by its first event (GTID, when it was made, number of the group commit): where it begins, and a CRC-32 of it. */
+export interface LogWitness {
+  readonly offset: number;
+  /** Eight hexadecimal digits. */
+  readonly sum: string;
+}
+
+/** A place that nothing else is known of. */
+export const barePlace = (file: string, offset: number): LogPlace => ({
+  file,
+  offset,
+  stamp: null,
+  gtids: null,
+  last: null,
+});
 
 const OFFSETS = 4_294_967_296;
 
@@ -63,14 +86,21 @@ export function isReachable(offset: number): boolean {
 }
 
 /** What commits behind a place begins there at the soonest: the sequence of a position is that of the byte before, so that it is below all of theirs. */
-export function positionAt({ file, offset, stamp }: LogPlace): Position {
-  const text = `${file}:${offset}${stamp === null ? '' : `@${stamp}`}`;
+export function positionAt({ file, offset, stamp, gtids, last }: LogPlace): Position {
+  let text = `${file}:${offset}`;
+  if (stamp !== null) text += `@${stamp}`;
+  if (gtids !== null) text += ` ${gtids}`;
+  if (last !== null) text += ` ${last.offset}#${last.sum}`;
   return { sequence: sequenceAt(file, offset) - 1n, text };
 }
 
+const PLACE = /^(.+?):(\d+)(?:@(\d+-\d+))?(?: ([^ #]+))?(?: (\d+)#([0-9a-f]{8}))?$/;
+
 /** null: the text is no place of a binary log. */
 export function placeOf(text: string): LogPlace | null {
-  const match = /^(.+):(\d+)(?:@(\d+-\d+))?$/.exec(text);
+  const match = PLACE.exec(text);
   if (match === null) return null;
-  return { file: match[1] ?? '', offset: Number(match[2]), stamp: match[3] ?? null };
+  const [, file = '', offset, stamp = null, gtids = null, begin, sum] = match;
+  const last = sum === undefined ? null : { offset: Number(begin), sum };
+  return { file, offset: Number(offset), stamp, gtids, last };
 }

@@ -56,6 +56,12 @@ export class LogServer {
     return lines.map(([file, bytes]) => ({ file: file ?? '', bytes: Number(bytes) }));
   }
 
+  /** MariaDB always; MySQL with `gtid_mode=ON`. */
+  async hasGtids(): Promise<boolean> {
+    const mode = (await this.settings(['gtid_mode'])).get('gtid_mode') ?? 'ON';
+    return mode.toUpperCase() === 'ON';
+  }
+
   /** Global settings by name; those that the server does not know are absent. */
   async settings(names: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const list = names.map((name) => `'${name}'`).join(', ');
@@ -64,7 +70,11 @@ export class LogServer {
   }
 
   /** The reader of a stream: the server ends an earlier one of the same stream by itself. */
-  read(stream: string, from: Pick<LogPlace, 'file' | 'offset'>, once = false): Promise<Dump> {
+  read(
+    stream: string,
+    from: Pick<LogPlace, 'file' | 'offset' | 'gtids'>,
+    once = false,
+  ): Promise<Dump> {
     const digest = createHash('sha256').update(`changeover ${stream}`).digest();
     return this.#open(digest, from, once);
   }
@@ -72,7 +82,7 @@ export class LogServer {
   /** A reader beside all others, up to the present end. */
   glance(from: Pick<LogPlace, 'file' | 'offset'>): Promise<Dump> {
     const digest = createHash('sha256').update(this.session.runtime.random.id()).digest();
-    return this.#open(digest, from, true);
+    return this.#open(digest, { ...from, gtids: null }, true);
   }
 
   /** Which file of this name it is; see `LogPlace`. */
@@ -91,7 +101,11 @@ export class LogServer {
     throw new ChangeoverError('LOG_LOST', `File ${file} of the binary log is empty.`);
   }
 
-  #open(digest: Buffer, from: Pick<LogPlace, 'file' | 'offset'>, once: boolean): Promise<Dump> {
+  #open(
+    digest: Buffer,
+    from: Pick<LogPlace, 'file' | 'offset' | 'gtids'>,
+    once: boolean,
+  ): Promise<Dump> {
     return openDump(this.#options, this.session.runtime, {
       serverId: READER_IDS + (digest.readUInt32LE(0) & 0x7f_ff_ff_ff),
       uuid: digest
@@ -99,6 +113,7 @@ export class LogServer {
         .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
       file: from.file,
       offset: from.offset,
+      gtids: from.gtids,
       once,
       heartbeatMs: HEARTBEAT_MS,
     });
