@@ -169,6 +169,7 @@ class Round {
         change: { collection: work.collection, key, version, value, origin: 'retry' },
       });
     } catch (error) {
+      this.#tellFailure(1, error);
       await this.#bury(work, error);
     }
   }
@@ -262,6 +263,7 @@ class Round {
 
   /** Later, or to the dead letters, by what the error says about the change itself. */
   async #postpone(works: readonly KeyWork[], error: unknown): Promise<void> {
+    this.#tellFailure(works.length, error);
     const disposition = dispositionOf(error);
     if (
       disposition === 'halt' ||
@@ -311,6 +313,16 @@ class Round {
       why,
       false,
     );
+  }
+
+  #tellFailure(changes: number, error: unknown): void {
+    this.#context.events.emit({
+      type: 'apply-failed',
+      side: this.#authority,
+      code: codeOf(error),
+      message: messageOf(error).replace(/^[A-Z_]+: /, ''),
+      changes,
+    });
   }
 
   async #bury(work: KeyWork, error: unknown): Promise<void> {

@@ -16,6 +16,7 @@ export type {
 export { unchanged } from '../log/index.ts';
 export { type ApplierOptions, applierDefaults, type DrainRound, drainOnce } from './applier.ts';
 export { drainUntilEmpty } from './drain.ts';
+export { type Following, type FollowingWorker, observeFollowing } from './following.ts';
 export {
   followLog,
   type LogApplierOptions,

@@ -49,6 +49,7 @@ const hints: Partial<Readonly<Record<ErrorCode, readonly string[]>>> = {
   CONTROL_MISMATCH: ['changeover status'],
   REVERSE_NOT_DRAINED: ['changeover dlq list', 'changeover run'],
   CUTOVER_ABORTED: ['changeover status'],
+  PAUSE_TOO_LONG: ['changeover switch-writes --dry-run'],
 };
 
 /** Something that no command expects: a bug of ours, or of a transform or gate of the user. */

@@ -66,6 +66,7 @@ export const verdictOfError: Readonly<Record<ErrorCode, Verdict>> = {
   FLEET_NOT_ACKNOWLEDGED: 'no',
   REVERSE_NOT_DRAINED: 'no',
   CUTOVER_ABORTED: 'no',
+  PAUSE_TOO_LONG: 'no',
   FOLLOWER_FAILED: 'no',
   HOLD_EXPIRED: 'no',
   CHUNK_LOST: 'no',

@@ -1,3 +1,25 @@
+import type { Side } from '../migration/index.ts';
+
+/**
+ * What a worker tells of its work for the follower, with each heartbeat. Times are ages at that moment, so that no clocks are compared; numbers are of its last
+ * minute.
+ */
+export interface WorkerReport {
+  /** The authority whose changes it applies to the other store. */
+  readonly side: Side;
+  /** Changes of the queue that it applied a second while it had some; null: it had none. */
+  readonly changesPerSecond: number | null;
+  /** Keys of the log a second, the same. */
+  readonly keysPerSecond: number | null;
+  /** From the newest commit of the log's last batch to its application; null: not known. */
+  readonly logLagMs: number | null;
+  /** Since it last applied something; null: never. */
+  readonly appliedAgoMs: number | null;
+  /** Why it last could not apply something (code and message, no values); null: it always could. */
+  readonly lastError: string | null;
+  readonly failedAgoMs: number | null;
+}
+
 /** A process that routes writes or reads, or works for the migration. */
 export interface Instance {
   readonly id: string;
@@ -9,6 +31,8 @@ export interface Instance {
   readonly lastSeenMs: number;
   /** After this moment the instance may be dead; it is *known* to be gone only by deregistration or attestation. */
   readonly leaseUntilMs: number;
+  /** Of workers; absent or null: it has not told any. */
+  readonly report?: WorkerReport | null;
 }
 
 /** Registrations, acknowledgements and leases. Times are the control store's, see `ControlStore`. */
@@ -16,7 +40,7 @@ export interface Fleet {
   /** Registers or renews: sets acknowledged version and lease (now + `leaseMs`). The acknowledged version never goes down. */
   heartbeat(
     migration: string,
-    instance: Pick<Instance, 'id' | 'kind' | 'label' | 'acknowledgedVersion'>,
+    instance: Pick<Instance, 'id' | 'kind' | 'label' | 'acknowledgedVersion' | 'report'>,
     leaseMs: number,
   ): Promise<void>;
   /** Every registered instance, dead ones too. `nowMs` is the clock by which leases are to be judged. */

@@ -17,7 +17,7 @@ export type {
   NewAuditEntry,
 } from './control-store.ts';
 export type { EvidenceCounts, EvidenceLedger } from './evidence-ledger.ts';
-export type { Fleet, Instance } from './fleet.ts';
+export type { Fleet, Instance, WorkerReport } from './fleet.ts';
 export {
   type ForeignGuard,
   type ForeignGuardOptions,
@@ -26,5 +26,15 @@ export {
   refuseForeignGuard,
   startBegun,
 } from './foreign-guard.ts';
+export {
+  type GapDecision,
+  type GapFilter,
+  type GapFinder,
+  type GapLedger,
+  type GapRecord,
+  type GapStatus,
+  noGapCounts,
+  undecidedGapStatuses,
+} from './gap-ledger.ts';
 export type { MigrationContext } from './migration-context.ts';
 export type { Mismatch, MismatchKind, MismatchLedger, MismatchStatus } from './mismatch-ledger.ts';

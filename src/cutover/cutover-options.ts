@@ -1,4 +1,5 @@
 import type { MigrationState, Phase, Side } from '../migration/index.ts';
+import type { PausePrediction } from './pause-prediction.ts';
 
 /**
  * The named steps of a change of authority, in order. SPEC.md, section Cutover. At each name `onStep` is called *before* the step
@@ -74,6 +75,11 @@ export interface SwitchOptions extends Partial<CutoverLimits> {
   readonly recheck?: (signal: AbortSignal) => Promise<unknown>;
   /** `require`: no suspect key may be left at the commit. Default: `require` to the target, `ignore` to the source. */
   readonly inDoubt?: 'require' | 'ignore';
+  /**
+   * What becomes of a predicted pause beyond `holdMs`: `refuse` before anything is begun (PAUSE_TOO_LONG), or `note` it in the journal only. Default: `refuse`
+   * to the target, `note` to the source, which is never gated.
+   */
+  readonly prediction?: 'refuse' | 'note';
   /** Preflight only; nothing is changed. */
   readonly dryRun?: boolean;
   /** Called before each step; a throw is a failure of that step. */
@@ -89,6 +95,8 @@ export interface StepTiming {
 /** A change of authority that was made (failures throw). */
 export interface SwitchResult {
   readonly attempt: string;
+  /** What the preflight expected of the pause; null: it could not be predicted. */
+  readonly prediction: PausePrediction | null;
   readonly outcome: 'committed' | 'dry-run';
   /** From the publication of the hold to the commit, with a traffic hook to its release; 0 for a dry run. */
   readonly pauseMs: number;

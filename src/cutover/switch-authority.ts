@@ -20,7 +20,7 @@ import { undoCutover } from './undo-cutover.ts';
  * SPEC.md, section Cutover. Until the commit every failure undoes itself; from the commit on it only goes forward, by anybody.
  *
  * Errors, all of them with the old authority serving or about to (`resumeCutover`): CUTOVER_ABORTED or, to the source,
- * REVERSE_NOT_DRAINED (the cause says at which step); FLEET_NOT_ACKNOWLEDGED; STATE_CHANGED and TRANSITION_REFUSED (nothing
+ * REVERSE_NOT_DRAINED (the cause says at which step); PAUSE_TOO_LONG (nothing was begun); FLEET_NOT_ACKNOWLEDGED; STATE_CHANGED and TRANSITION_REFUSED (nothing
  * was begun); CONTROL_UNAVAILABLE (undecided: writes stay held or are refused until `resumeCutover` has reached the control store).
  */
 export async function switchAuthority(
@@ -67,6 +67,7 @@ async function settle(run: SwitchRun): Promise<SwitchResult> {
   } catch (error) {
     problem = messageOf(error);
   }
+  run.journalPrediction('committed');
   return result(run, 'committed', problem);
 }
 
@@ -106,6 +107,7 @@ async function recover(run: SwitchRun, at: CutoverStep, error: unknown): Promise
     return settle(run);
   }
   // Of a begin that was refused nothing is left, and its own error says more than an abort.
+  run.journalPrediction('failed');
   const neverBegun = at === 'begin' && (await fateOf(context, attempt)).fate === 'absent';
   if (neverBegun) throw error;
   throw aborted(run, at, error, undo.message);
@@ -145,6 +147,7 @@ function result(
 ): SwitchResult {
   return {
     attempt: run.attempt,
+    prediction: run.prediction,
     outcome,
     pauseMs: run.pauseMs(),
     steps: run.timings,

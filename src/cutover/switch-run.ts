@@ -9,6 +9,7 @@ import {
   type StepTiming,
   type SwitchOptions,
 } from './cutover-options.ts';
+import type { PausePrediction } from './pause-prediction.ts';
 import { coordinatorId } from './undo-cutover.ts';
 
 /** One attempt as its own coordinator sees it. */
@@ -25,6 +26,8 @@ export class SwitchRun {
   committedAt: number | null = null;
   /** When traffic that a hook held went on; null where there is no hook. */
   releasedAt: number | null = null;
+  /** Of the pause, by the preflight. */
+  prediction: PausePrediction | null = null;
   readonly timings: StepTiming[] = [];
   /** What a drain or a recheck of somebody else last complained about; told when the wait for it fails. */
   lastProblem: string | null = null;
@@ -100,6 +103,30 @@ export class SwitchRun {
       action: 'cutover-step',
       reason: error,
       detail: { attempt: this.attempt, step, outcome, ms: Math.round(ms * 1000) / 1000 },
+    };
+    this.#notes = this.#notes.then(() => control.note(migration.name, entry)).catch(() => {});
+  }
+
+  /** What was predicted, beside what it was: so that people learn how far to trust it. `failed`: the steps that were done. */
+  journalPrediction(outcome: 'committed' | 'failed'): void {
+    const { prediction, timings, options, attempt } = this;
+    if (prediction === null || options.dryRun) return;
+    const { control, migration } = this.context;
+    const { ms: predictedMs, budgetMs, parts, obstacles } = prediction;
+    const entry = {
+      actor: options.actor,
+      action: 'cutover-prediction',
+      reason: '',
+      detail: {
+        attempt,
+        outcome,
+        predictedMs,
+        actualMs: outcome === 'committed' ? Math.round(this.pauseMs()) : null,
+        budgetMs,
+        parts,
+        obstacles,
+        steps: timings.map(({ step, ms }) => ({ step, ms: Math.round(ms) })),
+      },
     };
     this.#notes = this.#notes.then(() => control.note(migration.name, entry)).catch(() => {});
   }

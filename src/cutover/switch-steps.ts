@@ -1,11 +1,12 @@
 import { prepareStream, streamEnds } from '../capture/index.ts';
 import { waitForAcknowledgements } from '../control/index.ts';
-import { ChangeoverError } from '../errors/index.ts';
+import { ChangeoverError, messageOf } from '../errors/index.ts';
 import { isRefusal, type Side, transition } from '../migration/index.ts';
 import type { GuardState } from '../store/index.ts';
 import { applyAttemptEvent } from './attempt-fate.ts';
 import type { CutoverStep } from './cutover-options.ts';
 import { clearStaleMark, describeGuard, sameRole } from './guard-roles.ts';
+import { fits, predictPause, refusalOf } from './pause-prediction.ts';
 import type { SwitchRun } from './switch-run.ts';
 import { abortable, changing, deadMessage, drainWithin, heardOf, LOOK_MS } from './switch-waits.ts';
 import { hasTraffic, holdTraffic, refuseUnlessHoldable } from './traffic.ts';
@@ -59,6 +60,7 @@ async function preflight(run: SwitchRun): Promise<void> {
     const { dead } = await context.stores[run.old].queue.depth();
     if (dead > 0) run.fail(deadMessage(run.old, dead));
     await refuseUnlessHoldable(context, run.old, true);
+    await predict(run);
     return;
   }
   for (const collection of context.migration.collections.values()) {
@@ -75,7 +77,35 @@ async function preflight(run: SwitchRun): Promise<void> {
   const { waitingMax, oldestMsMax } = options;
   await drainWithin(run, () => until - clock.monotonic(), { waitingMax, oldestMsMax });
   await refuseUnlessHoldable(context, run.old, false);
+  await predict(run);
 }
+
+/** Last of all, so that it sees what the hold will see. */
+async function predict(run: SwitchRun): Promise<void> {
+  const { context, options, state } = run;
+  const refuses =
+    (options.prediction ?? (options.to === 'target' ? 'refuse' : 'note')) === 'refuse';
+  const refuse = (why: string, cause?: unknown): never => {
+    throw new ChangeoverError('PAUSE_TOO_LONG', `${why} Nothing was begun.`, { cause });
+  };
+  try {
+    run.prediction = await predictPause(context, state, options.to, {
+      ...options,
+      growthMs: options.dryRun ? GROWTH_MS : 0,
+      decidesDoubts: decidesDoubts(run),
+    });
+  } catch (error) {
+    if (refuses) refuse(`How long writes would be held cannot be told: ${messageOf(error)}`, error);
+  }
+  if (refuses && run.prediction !== null && !fits(run.prediction))
+    refuse(refusalOf(run.prediction));
+}
+
+/** Between two looks at a queue that may grow. */
+const GROWTH_MS = 500;
+
+const decidesDoubts = ({ options }: SwitchRun): boolean =>
+  (options.inDoubt ?? (options.to === 'target' ? 'require' : 'ignore')) === 'require';
 
 async function expectGuard(run: SwitchRun, side: Side, expected: GuardState): Promise<void> {
   const { context, options } = run;
@@ -170,8 +200,7 @@ async function seal(run: SwitchRun): Promise<void> {
 
 async function inDoubt(run: SwitchRun): Promise<void> {
   const { context, options } = run;
-  const required = options.inDoubt ?? (options.to === 'target' ? 'require' : 'ignore');
-  if (required === 'ignore') return;
+  if (!decidesDoubts(run)) return;
   const { name } = context.migration;
   for (;;) {
     const suspects = await run.within(

@@ -133,6 +133,11 @@ export const errorCatalogue = {
     'Some instances have not acknowledged the state in time.',
     'Look at the instances in the message; attest dead ones as gone.',
   ),
+  PAUSE_TOO_LONG: entry(
+    'retry',
+    'A change of authority was not begun: by what was measured just before it, writes would be held for longer than `switch.holdMs` allows.',
+    'Remove what the message names (a long transaction by its process, a queue that grows, a log that is behind) and look again with `changeover switch-writes --dry-run`; `--override predicted-pause` with a reason tries it all the same.',
+  ),
   CUTOVER_ABORTED: entry(
     'retry',
     'The switch was undone before the point of no return; the old authority serves on.',

@@ -74,6 +74,14 @@ export type ChangeoverEvent =
       readonly lagMs: number | null;
       readonly ms: number;
     }
+  | {
+      /** Changes of `side` were not applied to the other store; they wait for another try, or for a person. */
+      readonly type: 'apply-failed';
+      readonly side: Side;
+      readonly code: string;
+      readonly message: string;
+      readonly changes: number;
+    }
   | { readonly type: 'dead-letter'; readonly collection: string; readonly reason: string }
   | {
       readonly type: 'breaker';
@@ -97,6 +105,13 @@ export type ChangeoverEvent =
       readonly estimatedRemainingMs: number | null;
       readonly ms: number;
       readonly finished: boolean;
+    }
+  | {
+      /** How the way back stands, as a worker sees it. `ms`: until writes would be back; null: not before the reasons are gone. */
+      readonly type: 'way-back';
+      readonly ready: boolean;
+      readonly ms: number | null;
+      readonly reasons: readonly string[];
     }
   | { readonly type: 'throttle'; readonly reason: string | null }
   | {

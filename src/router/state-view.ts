@@ -1,4 +1,4 @@
-import type { MigrationContext } from '../control/index.ts';
+import type { MigrationContext, WorkerReport } from '../control/index.ts';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
 import type { MigrationState } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
@@ -39,6 +39,8 @@ export interface StateViewOptions {
   readonly label: string;
   readonly leaseMs: number;
   readonly memory: StateMemory | null;
+  /** Of a worker: what each heartbeat tells of its work. */
+  readonly report?: (state: MigrationState) => WorkerReport;
 }
 
 /** Opens the view of this process. Errors: CONTROL_UNAVAILABLE, CONTROL_MISMATCH. */
@@ -229,13 +231,19 @@ class FollowingView implements StateView {
 
   async #tellAll(): Promise<void> {
     const { control, migration, instance, runtime } = this.#context;
-    const { kind, label, leaseMs } = this.#options;
+    const { kind, label, leaseMs, report } = this.#options;
     try {
       do {
         const acknowledgedVersion = this.acknowledgedVersion();
         const beat = control.fleet.heartbeat(
           migration.name,
-          { id: instance, kind, label, acknowledgedVersion },
+          {
+            id: instance,
+            kind,
+            label,
+            acknowledgedVersion,
+            ...(report && { report: report(this.current()) }),
+          },
           leaseMs,
         );
         await withDeadline(runtime.clock, controlDeadlineMs, 'A heartbeat', beat);

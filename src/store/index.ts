@@ -30,5 +30,6 @@ export type {
   InstalledObject,
   StoreSetup,
 } from './setup.ts';
+export type { OpenTransactionSeen, SwitchFacts, SwitchSurvey } from './switch-survey.ts';
 export type { ForeignKeyDescription, TableDescription } from './table-description.ts';
 export type { TextRows, TextSource } from './text-source.ts';

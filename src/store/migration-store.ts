@@ -8,6 +8,7 @@ import type { Guard } from './guard.ts';
 import type { StorePressure } from './pressure.ts';
 import type { RecordStore } from './record-store.ts';
 import type { StoreSetup } from './setup.ts';
+import type { SwitchSurvey } from './switch-survey.ts';
 import type { TableDescription } from './table-description.ts';
 import type { TextSource } from './text-source.ts';
 
@@ -33,6 +34,8 @@ export interface MigrationStore {
   readonly text?: TextSource;
   /** How busy it is. Optional: without it, background work that is to look at it does not go on. */
   readonly pressure?: StorePressure;
+  /** What a change of authority would meet here. Optional: without it nobody is told who would be waited for. */
+  readonly survey?: SwitchSurvey;
   /** Idempotent. Running operations are waited for, at most 5 s. */
   close(): Promise<void>;
 }

@@ -65,6 +65,12 @@ function lineOf(event: ChangeoverEvent): Line {
         : ['warn', 'control store unreachable: the last known state goes on', rest];
     case 'dead-letter':
       return ['error', 'change became a dead letter', rest];
+    case 'apply-failed':
+      return ['warn', `changes of the ${event.side} were not applied`, rest];
+    case 'way-back':
+      return event.ready
+        ? ['debug', 'the way back is ready', rest]
+        : ['warn', 'the way back is not ready', rest];
     case 'breaker':
       return [
         event.state === 'open' ? 'warn' : 'info',

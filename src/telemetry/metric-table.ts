@@ -105,6 +105,17 @@ export const metricTable = {
   changeover_log_apply_duration_seconds: histogram('Time of one batch of the log.', 'side'),
   changeover_queue_drained_total: counter('Changes taken from the queue.', 'side', 'outcome'),
   changeover_queue_drain_duration_seconds: histogram('Time of one batch of the queue.', 'side'),
+  changeover_apply_failures_total: counter(
+    'Changes of the store `side` that were not applied to the other one at a try; they wait or are dead letters. By error code.',
+    'side',
+    'code',
+  ),
+  changeover_rollback_ready: gauge(
+    'After the write switch: 1 while writes could go back to the source, as a worker sees it; without a worker nobody says so.',
+  ),
+  changeover_rollback_estimate_seconds: gauge(
+    'After the write switch: time for which a rollback would hold writes, NaN: not before something is done.',
+  ),
   changeover_dead_letters_total: counter('Changes given up and kept for a person.', 'collection'),
   changeover_breaker_state: gauge(
     '1 for the present state of the circuit breaker of a store.',

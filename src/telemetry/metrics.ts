@@ -163,6 +163,15 @@ class MetricBook {
           this.#number('changeover_log_lag_seconds').cell(event.side).value = event.lagMs / 1000;
         observe(this.#duration('changeover_log_apply_duration_seconds').cell(event.side), event.ms);
         return;
+      case 'apply-failed':
+        this.#number('changeover_apply_failures_total').cell(event.side, event.code).value +=
+          event.changes;
+        return;
+      case 'way-back':
+        this.#number('changeover_rollback_ready').cell().value = Number(event.ready);
+        this.#number('changeover_rollback_estimate_seconds').cell().value =
+          event.ms === null ? Number.NaN : event.ms / 1000;
+        return;
       case 'dead-letter':
         this.#number('changeover_dead_letters_total').cell(event.collection).value++;
         return;

@@ -3,6 +3,7 @@ import type { MigrationContext } from '../control/index.ts';
 import type { MigrationState } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
 import { openStateView } from '../router/index.ts';
+import { createApplyRecord } from './apply-record.ts';
 import { backgroundLoop } from './background-loop.ts';
 import { type WorkerOptions, type WorkerOptionsInput, workerDefaults } from './worker-options.ts';
 import { type WorkerTask, workerTasks } from './worker-tasks.ts';
@@ -15,6 +16,9 @@ export interface Worker {
   /** Idempotent. Stops after the present turns and leaves the fleet. */
   close(): Promise<void>;
 }
+
+/** Tasks that bring changes to the follower. */
+const applying: ReadonlySet<string> = new Set(['drain', 'log']);
 
 const errorBackoff = { firstMs: 100, maxMs: 5_000 } as const;
 
@@ -29,11 +33,22 @@ export async function startWorker(
   const applier = { ...workerDefaults.applier, ...input.applier };
   const log = { ...workerDefaults.log, ...input.log };
   const options: WorkerOptions = { ...workerDefaults, ...input, applier, log };
-  const { label, leaseMs, onError } = options;
+  const { label, leaseMs } = options;
   // A router of the same process has a registration of its own: one must never acknowledge, or leave the fleet, for the other.
   const registered = { ...context, instance: `${context.instance}${workerSuffix}` };
-  const view = await openStateView(registered, { kind: 'worker', label, leaseMs, memory: null });
+  const record = createApplyRecord(context);
+  const view = await openStateView(registered, {
+    kind: 'worker',
+    label,
+    leaseMs,
+    memory: null,
+    report: (state) => record.report(state),
+  });
   const abort = new AbortController();
+  const onError = (task: string, message: string): void => {
+    if (applying.has(task)) record.failed(message);
+    options.onError(task, message);
+  };
   const run = (task: WorkerTask): Promise<void> => {
     const loop = { name: task.name, idleMs: task.idleMs, backoff: errorBackoff, onError };
     return backgroundLoop(context.runtime, loop, abort.signal, async (signal) =>
@@ -44,6 +59,7 @@ export async function startWorker(
   const stop = async (): Promise<void> => {
     abort.abort(new Error('The worker is closing.'));
     await Promise.allSettled(loops);
+    record.close();
     await view.close();
   };
   let closing: Promise<void> | null = null;

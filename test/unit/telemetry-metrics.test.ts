@@ -51,6 +51,8 @@ const everyEvent: readonly ChangeoverEvent[] = [
     lagMs: 12,
     ms: 8,
   },
+  { type: 'apply-failed', side: 'source', code: 'STORE_REJECTED', message: 'no', changes: 2 },
+  { type: 'way-back', ready: false, ms: null, reasons: ['no worker'] },
   { type: 'dead-letter', collection: 'customers', reason: 'constraint "x"' },
   { type: 'breaker', side: 'target', state: 'open' },
   {
@@ -82,7 +84,9 @@ test('names follow the Prometheus convention: prefix, unit last, counters end in
 });
 
 test('no metric has a label for keys, tenants, values or messages', () => {
-  const allowed = 'phase collection outcome served_by why side state kind status step'.split(' ');
+  const allowed = 'phase collection outcome served_by why side state kind status step code'.split(
+    ' ',
+  );
   for (const { labels } of Object.values(metricTable))
     for (const label of labels) expect(allowed).toContain(label);
 });

@@ -18,6 +18,7 @@ import { createMysqlRecordStore } from './mysql-record-store.ts';
 import { mysqlLayout } from './mysql-schema.ts';
 import { openMysqlSession } from './mysql-session.ts';
 import { createMysqlSetup } from './mysql-setup.ts';
+import { createMysqlSurvey } from './mysql-survey.ts';
 import { createMysqlTextSource } from './mysql-text-source.ts';
 
 const capabilities: StoreCapabilities = {
@@ -90,6 +91,7 @@ function openMysqlStore(
     log: createMysqlChangeSource({ options, session, layout, shapes, collections }),
     text: createMysqlTextSource(parts),
     pressure: createMysqlPressure(session),
+    survey: createMysqlSurvey(parts),
     close: () => session.close(),
   };
 }

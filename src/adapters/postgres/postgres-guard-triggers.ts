@@ -39,7 +39,7 @@ END`;
 }
 
 /** Oids of the tables of the shapes, as an array of PostgreSQL. */
-function tableOids(collections: readonly CatalogCollection[]): string {
+export function tableOids(collections: readonly CatalogCollection[]): string {
   const oids = collections
     .flatMap(({ root, children }) => [root, ...children])
     .map(({ oid }) => oid);

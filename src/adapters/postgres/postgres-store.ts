@@ -20,6 +20,7 @@ import { tryReplication } from './postgres-replication.ts';
 import { postgresLayout } from './postgres-schema.ts';
 import { openPostgresSession } from './postgres-session.ts';
 import { createPostgresSetup } from './postgres-setup.ts';
+import { createPostgresSurvey } from './postgres-survey.ts';
 
 const capabilities: StoreCapabilities = {
   supportsTransactions: true,
@@ -78,6 +79,7 @@ function openPostgresStore(options: PostgresOptions, context: StoreContext): Mig
     setup: createPostgresSetup(parts),
     ...(logged.size > 0 ? { log: createPostgresChangeSource(parts, options) } : {}),
     pressure: createPostgresPressure(session),
+    survey: createPostgresSurvey(parts),
     close: () => session.close(),
   };
   registerCopyReader(store, { session, catalog });

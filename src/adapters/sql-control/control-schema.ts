@@ -2,12 +2,12 @@ import { ChangeoverError } from '../../errors/index.ts';
 import type { ControlTransaction, SqlControlEngine } from './sql-control-engine.ts';
 
 /** The format that this release writes. A store with a newer one is refused, an older one is brought up. */
-export const controlFormat = 1;
+export const controlFormat = 2;
 
 type Step = (tx: ControlTransaction, engine: SqlControlEngine) => Promise<void>;
 
 /** `steps[n]` brings format n to n + 1. Never change one that has been released: append. */
-const steps: readonly Step[] = [createFirstFormat];
+const steps: readonly Step[] = [createFirstFormat, addWorkerReports];
 
 /**
  * Brings our schema to `controlFormat`. Safe when several processes start at once; changes nothing when it is current,
@@ -91,6 +91,10 @@ async function createFirstFormat(tx: ControlTransaction, engine: SqlControlEngin
     .addColumn('note', 'text', (column) => column.notNull())
     .addPrimaryKeyConstraint('mismatch_key', ['migration', 'collection', 'key'])
     .execute();
+}
+
+async function addWorkerReports(tx: ControlTransaction): Promise<void> {
+  await tx.schema.alterTable('instance').addColumn('report', 'text').execute();
 }
 
 /** The columns of `evidence` that are added up. */

@@ -34,6 +34,8 @@ export interface ControlTables {
     readonly acknowledged_version: number;
     readonly last_seen_ms: number;
     readonly lease_until_ms: number;
+    /** `WorkerReport` as JSON. */
+    readonly report: string | null;
   };
   readonly evidence: {
     readonly migration: string;

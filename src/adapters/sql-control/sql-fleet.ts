@@ -1,10 +1,10 @@
-import type { Fleet, Instance } from '../../control/index.ts';
+import type { Fleet, Instance, WorkerReport } from '../../control/index.ts';
 import type { SqlControlEngine } from './sql-control-engine.ts';
 
 /** Registrations and leases in one table; the database's clock where it has one. */
 export function createSqlFleet(engine: SqlControlEngine, ready: () => Promise<void>): Fleet {
   return {
-    async heartbeat(migration, { id, kind, label, acknowledgedVersion }, leaseMs) {
+    async heartbeat(migration, { id, kind, label, acknowledgedVersion, report }, leaseMs) {
       await ready();
       await engine.transaction('a heartbeat', async (db) => {
         const now = engine.now();
@@ -17,12 +17,14 @@ export function createSqlFleet(engine: SqlControlEngine, ready: () => Promise<vo
             label,
             acknowledged_version: acknowledgedVersion,
             last_seen_ms: now,
+            report: report ? JSON.stringify(report) : null,
             lease_until_ms: eb(now, '+', leaseMs),
           }))
           .onConflict((conflict) =>
             conflict.columns(['migration', 'id']).doUpdateSet((eb) => ({
               kind: eb.ref('excluded.kind'),
               label: eb.ref('excluded.label'),
+              report: eb.ref('excluded.report'),
               last_seen_ms: eb.ref('excluded.last_seen_ms'),
               lease_until_ms: eb.ref('excluded.lease_until_ms'),
               // A late heartbeat must not take back what was acknowledged after it was sent.
@@ -56,6 +58,7 @@ export function createSqlFleet(engine: SqlControlEngine, ready: () => Promise<vo
             acknowledgedVersion: row.acknowledged_version,
             lastSeenMs: row.last_seen_ms,
             leaseUntilMs: row.lease_until_ms,
+            report: row.report === null ? null : (JSON.parse(row.report) as WorkerReport),
           }),
         );
         return { nowMs: now, instances };

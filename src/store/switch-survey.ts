@@ -1,0 +1,33 @@
+/**
+ * What a change of authority would meet in this store. Looks only: takes no locks that anybody could wait for. What cannot be seen (privileges) stands in
+ * `problems`, never as "nothing there".
+ */
+export interface SwitchSurvey {
+  look(timeoutMs: number): Promise<SwitchFacts>;
+}
+
+export interface SwitchFacts {
+  /** Tables that the guard shuts when this store stops being the authority. */
+  readonly tables: number;
+  /** What shutting them takes once nobody is in the way, ms: round trips as measured now, DDL as measured for this engine. */
+  readonly guardMs: number;
+  /** Open transactions that the shutting waits for, the oldest first. */
+  readonly transactions: readonly OpenTransactionSeen[];
+  /** What would keep the guard from being changed, with what to do about it. */
+  readonly problems: readonly string[];
+}
+
+/** A transaction of anybody's, as the store's catalogue shows it. */
+export interface OpenTransactionSeen {
+  /** Process or connection id; of a prepared transaction its name. */
+  readonly id: string;
+  readonly kind: 'session' | 'prepared';
+  readonly user: string;
+  readonly application: string;
+  /** null: not told to us. */
+  readonly ageMs: number | null;
+  /** `active`, `idle in transaction` …, as the store calls it. */
+  readonly doing: string;
+  /** Empty: it is not known which. */
+  readonly tables: readonly string[];
+}
