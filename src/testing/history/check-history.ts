@@ -144,7 +144,8 @@ function describe(history: KeyHistory, fault: KeyFault, configurationsMax: numbe
     (a, b) => a.from - b.from || a.to - b.to,
   );
   const kind = kindOf(window, fault, configurationsMax);
-  const at = checkKey(window, configurationsMax)?.at ?? fault.at;
+  // Writes alone always fit: what shows it is the last read that cannot be left out.
+  const at = window.reads.reduce((a, b) => (b.read.to >= a.read.to ? b : a)).read;
   const demands = new Map<Operation, ReadDemand>(
     window.reads.map(({ read, demand }) => [read, demand]),
   );

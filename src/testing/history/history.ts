@@ -67,7 +67,7 @@ export type HistoryFaultKind =
 export interface HistoryFault {
   readonly kind: HistoryFaultKind;
   readonly key: string;
-  /** The first operation at whose answer nothing fits any more. */
+  /** The first read that nothing explains. */
   readonly at: Operation;
   /** The fewest operations of the key that show it, by the time of their call. */
   readonly operations: readonly Operation[];

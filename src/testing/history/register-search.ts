@@ -34,8 +34,10 @@ interface Event {
  * latest write. Just-in-time linearization (G. Lowe, *Testing for linearizability*, 2017, after Wing & Gong 1993): through the events in the order
  * of time with the set of all configurations that are still possible; an operation takes effect only when the end of one forces it.
  *
- * Reads never branch: one whose value is there takes effect at once. Open writes (`to` Infinity) of one value are alike, so the oldest goes
- * first. Of two configurations that differ only in that one has fewer open writes behind it, or more reads, it alone is kept.
+ * What keeps the set small: a read whose value is there takes effect at once; a value that reads still ask for is not left behind unless another
+ * write may bring it back; a write that no read asks for goes unseen before the next one; an open write (`to` Infinity) happens only when a read
+ * asks for it, the oldest of its value first. Of two configurations that differ only in that one has fewer open writes behind it, or
+ * more reads, it alone is kept.
  */
 export function searchRegister(
   initial: number,
@@ -59,12 +61,19 @@ class RegisterSearch {
   #reads: readonly number[] = [];
   #openMask = 0n;
   #readMask = 0n;
+  /** Value → reads, and writes, of it that have not begun. */
+  readonly #comingReads: number[] = [];
+  readonly #comingWrites: number[] = [];
 
   constructor(operations: readonly SearchOperation[], configurationsMax: number) {
     this.#operations = operations;
     this.#max = configurationsMax;
     this.#bits = operations.map(() => 0n);
     this.#ended = operations.map(() => false);
+    for (const { kind, value } of operations) {
+      const coming = kind === 'read' ? this.#comingReads : this.#comingWrites;
+      coming[value] = (coming[value] ?? 0) + 1;
+    }
   }
 
   run(initial: number): SearchResult {
@@ -91,7 +100,9 @@ class RegisterSearch {
       this.#slots += 1n;
     }
     this.#bits[index] = bit;
-    const { kind, to } = this.#operations[index]!;
+    const { kind, to, value } = this.#operations[index]!;
+    const coming = kind === 'read' ? this.#comingReads : this.#comingWrites;
+    coming[value]! -= 1;
     if (kind === 'write') {
       this.#writes = [...this.#writes, index];
       if (to === Number.POSITIVE_INFINITY) this.#openMask |= bit;
@@ -117,32 +128,70 @@ class RegisterSearch {
   /** Every configuration in which the operation has just taken effect, or had before; null: too many. */
   #through(possible: readonly Configuration[], index: number): readonly Configuration[] | null {
     const bit = this.#bits[index]!;
+    const isWrite = this.#operations[index]!.kind === 'write';
     const reached: Configuration[] = [];
-    const seen = new Set<string>();
-    const left = [...possible];
-    for (let one = left.pop(); one; one = left.pop()) {
-      if ((one.done & bit) !== 0n) {
-        reached.push(one);
-        continue;
-      }
-      const triedOpen = new Set<number>();
-      for (const write of this.#writes) {
-        const writeBit = this.#bits[write]!;
-        if ((one.done & writeBit) !== 0n) continue;
-        const { value } = this.#operations[write]!;
-        if ((writeBit & this.#openMask) !== 0n) {
-          if (triedOpen.has(value)) continue;
-          triedOpen.add(value);
+    const known = new Frontier(this.#openMask, this.#readMask);
+    let left = [...possible];
+    while (left.length > 0) {
+      // Breadth first: fewer open writes come before more, and are what is kept.
+      const further: Configuration[] = [];
+      for (const one of left) {
+        if ((one.done & bit) !== 0n) {
+          reached.push(one);
+          continue;
         }
-        const next = this.#absorbed({ value, done: one.done | writeBit });
-        const name = `${next.value} ${next.done.toString(36)}`;
-        if (seen.has(name)) continue;
-        seen.add(name);
-        left.push(next);
+        if (!this.#mayBeLeft(one)) continue;
+        const from = isWrite ? this.#unseenGone(one, index) : one;
+        for (const next of this.#nextOf(from)) if (known.add(next)) further.push(next);
       }
-      if (seen.size > this.#max) return null;
+      if (known.size > this.#max) return null;
+      left = further;
     }
     return this.#kept(reached);
+  }
+
+  /** After one more write. */
+  *#nextOf(one: Configuration): Generator<Configuration> {
+    const triedOpen = new Set<number>();
+    for (const write of this.#writes) {
+      const bit = this.#bits[write]!;
+      if ((one.done & bit) !== 0n) continue;
+      const { value } = this.#operations[write]!;
+      const done = one.done | bit;
+      const next = this.#absorbed({ value, done });
+      if ((bit & this.#openMask) !== 0n) {
+        if (triedOpen.has(value) || next.done === done) continue;
+        triedOpen.add(value);
+      }
+      yield next;
+    }
+  }
+
+  /** False: a read still asks for the value, and nothing could bring it back. */
+  #mayBeLeft({ value, done }: Configuration): boolean {
+    const wanted = (this.#comingReads[value] ?? 0) > 0 || this.#isAskedFor(value, done);
+    if (!wanted || (this.#comingWrites[value] ?? 0) > 0) return true;
+    return this.#writes.some((write) => this.#isPending(write, value, done));
+  }
+
+  #isAskedFor(value: number, done: bigint): boolean {
+    return this.#reads.some((read) => this.#isPending(read, value, done));
+  }
+
+  #isPending(index: number, value: number, done: bigint): boolean {
+    return this.#operations[index]!.value === value && (done & this.#bits[index]!) === 0n;
+  }
+
+  /** With the writes that nobody will see, and that have to happen, behind it: unseen they can only be before the next write. */
+  #unseenGone({ value, done }: Configuration, except: number): Configuration {
+    let gone = done;
+    for (const write of this.#writes) {
+      const bit = this.#bits[write]!;
+      const { value: other } = this.#operations[write]!;
+      if (write === except || (bit & this.#openMask) !== 0n) continue;
+      if ((this.#comingReads[other] ?? 0) === 0 && !this.#isAskedFor(other, done)) gone |= bit;
+    }
+    return { value, done: gone };
   }
 
   /** Pending reads that find their value take effect. */
@@ -161,18 +210,46 @@ class RegisterSearch {
   /** Without those that another one makes needless. */
   #kept(possible: readonly Configuration[]): readonly Configuration[] {
     if (possible.length < 2) return possible;
-    const groups = new Map<string, Configuration[]>();
-    for (const one of possible) {
-      const bound = one.done & ~this.#openMask & ~this.#readMask;
-      const name = `${one.value} ${bound.toString(36)}`;
-      const group = groups.get(name) ?? [];
-      if (group.some((other) => this.#dominates(other, one))) continue;
-      groups.set(name, [...group.filter((other) => !this.#dominates(one, other)), one]);
-    }
-    return [...groups.values()].flat();
+    const frontier = new Frontier(this.#openMask, this.#readMask);
+    for (const one of possible) frontier.add(one);
+    return frontier.all();
+  }
+}
+
+/** Configurations of which none makes another one needless. */
+class Frontier {
+  size = 0;
+  readonly #groups = new Map<string, Configuration[]>();
+  readonly #openMask: bigint;
+  readonly #readMask: bigint;
+
+  constructor(openMask: bigint, readMask: bigint) {
+    this.#openMask = openMask;
+    this.#readMask = readMask;
   }
 
-  #dominates(one: Configuration, other: Configuration): boolean {
+  /** False: one that is there is as good. */
+  add(one: Configuration): boolean {
+    const bound = one.done & ~this.#openMask & ~this.#readMask;
+    const name = `${one.value} ${bound.toString(36)}`;
+    const group = this.#groups.get(name);
+    if (!group) {
+      this.#groups.set(name, [one]);
+      this.size += 1;
+      return true;
+    }
+    if (group.some((other) => this.#isAsGood(other, one))) return false;
+    const rest = group.filter((other) => !this.#isAsGood(one, other));
+    this.size += 1 + rest.length - group.length;
+    this.#groups.set(name, [...rest, one]);
+    return true;
+  }
+
+  all(): readonly Configuration[] {
+    return [...this.#groups.values()].flat();
+  }
+
+  #isAsGood(one: Configuration, other: Configuration): boolean {
     const fewerWrites = (one.done & ~other.done & this.#openMask) === 0n;
     const moreReads = (other.done & ~one.done & this.#readMask) === 0n;
     return fewerWrites && moreReads;

@@ -1,7 +1,7 @@
 import { checkKey, type DemandingRead, type KeyFault, type KeyHistory } from './key-history.ts';
 
 /**
- * The fewest operations of a key that still show its fault: operations are left out one after the other, in large pieces first, as long as what
+ * The fewest operations of a key that still show its fault, up to the first read that shows it: operations are left out one after the other, in large pieces first, as long as what
  * is left fits no order either. Only what can be left out of a sound history without harm may go: reads, and writes whose value no
  * read saw and whose token nobody presents. So the rest proves the fault of the whole.
  */
@@ -10,16 +10,13 @@ export function smallestWindow(
   fault: KeyFault,
   configurationsMax: number,
 ): KeyHistory {
-  const until = fault.at.kind === 'read' || fault.at.outcome === 'ok' ? fault.at.to : Infinity;
   const fails = (candidate: KeyHistory): boolean =>
     checkKey(candidate, configurationsMax)?.kind === fault.kind;
-  let smallest: KeyHistory = history;
-  const early: KeyHistory = {
-    ...history,
-    writes: history.writes.filter(({ from, value }) => from <= until || value === fault.at.value),
-    reads: history.reads.filter(({ read }) => read.from <= until),
-  };
-  if (fails(early)) smallest = early;
+  const reads = [...history.reads].sort((a, b) => a.read.to - b.read.to);
+  const first = fewestFromStart(reads.length, (count) =>
+    fails({ ...history, reads: reads.slice(0, count) }),
+  );
+  let smallest: KeyHistory = { ...history, reads: reads.slice(0, first) };
   for (let size = Number.POSITIVE_INFINITY; sizeOf(smallest) < size; ) {
     size = sizeOf(smallest);
     smallest = {
@@ -43,6 +40,17 @@ function neededWrites(
   const values = new Set(reads.map(({ read }) => read.value));
   const tokens = new Set(reads.map(({ read }) => read.token));
   return ({ id, value }) => values.has(value) || tokens.has(id);
+}
+
+/** The smallest count for which it fails, when more never helps; it fails for `count`. */
+function fewestFromStart(count: number, fails: (count: number) => boolean): number {
+  let [enough, tooFew] = [count, 0];
+  while (enough - tooFew > 1) {
+    const middle = (enough + tooFew) >>> 1;
+    if (fails(middle)) enough = middle;
+    else tooFew = middle;
+  }
+  return enough;
 }
 
 /** A part of the list, none of whose members can be left out (delta debugging, Zeller 1999). `fails` holds for the list itself. */
