@@ -2,6 +2,7 @@ import type { MigrationState } from '../migration/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { EvidenceLedger } from './evidence-ledger.ts';
 import type { Fleet } from './fleet.ts';
+import type { GapLedger } from './gap-ledger.ts';
 import type { MismatchLedger } from './mismatch-ledger.ts';
 
 /** One line of the append-only audit. */
@@ -86,6 +87,7 @@ export interface ControlStore {
   readonly fleet: Fleet;
   readonly evidence: EvidenceLedger;
   readonly mismatches: MismatchLedger;
+  readonly gaps: GapLedger;
   /** Idempotent. */
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import type { MigrationState, Phase, Side } from '../migration/index.ts';
+import type { MigrationState, Phase, RescueKind, Side } from '../migration/index.ts';
 import type { PausePrediction } from './pause-prediction.ts';
 
 /**
@@ -63,6 +63,8 @@ export interface SwitchOptions extends Partial<CutoverLimits> {
   readonly to: Side;
   /** `write-switch` when `to` is the target; an earlier phase, not `off`, otherwise. */
   readonly phaseAfter: Phase;
+  /** To the source only: nothing is drained, and the target stays sealed. See `RescueKind`. */
+  readonly rescue?: RescueKind;
   readonly actor: string;
   readonly reason: string;
   /** Goes into the audit entry of `cutover-begin` (gate results). */

@@ -1,5 +1,11 @@
 import type { MigrationContext } from '../control/index.ts';
-import { authorityOf, type MigrationState, routingTable, type Side } from '../migration/index.ts';
+import {
+  authorityOf,
+  forwardIsShut,
+  type MigrationState,
+  routingTable,
+  type Side,
+} from '../migration/index.ts';
 import type { GuardRole, GuardState } from '../store/index.ts';
 
 /**
@@ -14,7 +20,10 @@ export function expectedRole(phase: MigrationState['phase'], side: Side): GuardR
 
 /** The guard that a store should show in this state, without an attempt's mark. */
 export function expectedGuard(state: MigrationState, side: Side): GuardState {
-  return { role: expectedRole(state.phase, side), epoch: state.epoch, attempt: null };
+  // What a rescue left behind stands there alone: nothing may come over it.
+  const sealed = side === 'target' && forwardIsShut(state);
+  const role = sealed ? 'sealed' : expectedRole(state.phase, side);
+  return { role, epoch: state.epoch, attempt: null };
 }
 
 /** Same role and epoch, whatever the mark. */

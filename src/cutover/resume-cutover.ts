@@ -3,6 +3,7 @@ import { messageOf } from '../errors/index.ts';
 import {
   authorityOf,
   type CutoverState,
+  forwardIsShut,
   type MigrationState,
   otherSide,
   type Side,
@@ -97,6 +98,8 @@ async function clearMarks(
       if (side !== authority && hasTraffic(context)) {
         // Not before the authority lets foreign writers in; and what says that traffic is held goes last.
         if (problems.length > 0) break;
+        // After a rescue from a target that does not answer no mark says it.
+        if (forwardIsShut(state)) await letTrafficGo(context, state);
         if ((await context.stores[side].guard.read()).attempt !== null)
           await letTrafficGo(context, state);
       }

@@ -1,7 +1,7 @@
 import { removeStreams } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
-import { authorityOf, type CutoverState } from '../migration/index.ts';
+import { authorityOf, type CutoverState, forwardIsShut } from '../migration/index.ts';
 import { fateOf } from './attempt-fate.ts';
 import {
   type CutoverStep,
@@ -60,10 +60,10 @@ async function settle(run: SwitchRun): Promise<SwitchResult> {
       // From here on the new authority lets foreign writers in, so only now may traffic come. The other mark says that it is still to be let go.
       await clearStaleMark(context, options.to, options.lockTimeoutMs);
       if (hasTraffic(context)) await release(run);
-      await clearStaleMark(context, old, options.lockTimeoutMs);
+      if (!run.leavesOldAlone) await clearStaleMark(context, old, options.lockTimeoutMs);
     });
     // Nobody reads it any more, and it keeps the old authority's log from being tidied up. A worker repeats this.
-    await removeStreams(context, old, state.epoch).catch(() => {});
+    if (!forwardIsShut(state)) await removeStreams(context, old, state.epoch).catch(() => {});
   } catch (error) {
     problem = messageOf(error);
   }
@@ -137,6 +137,7 @@ function ownCutover(run: SwitchRun): CutoverState {
     epoch,
     writesHeld: false,
     status: 'running',
+    ...(options.rescue ? { rescue: options.rescue } : {}),
   };
 }
 

@@ -48,6 +48,11 @@ export class SwitchRun {
     return this.state.cutover ? this.state.cutover.epoch - 1 : this.state.epoch;
   }
 
+  /** A rescue from a target that does not answer. */
+  get leavesOldAlone(): boolean {
+    return this.options.rescue === 'unreachable';
+  }
+
   /** Milliseconds that are left of the hold's budget; the whole of it before the hold. */
   leftMs(): number {
     const { clock } = this.context.runtime;

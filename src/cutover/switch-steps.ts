@@ -1,12 +1,14 @@
 import { prepareStream, streamEnds } from '../capture/index.ts';
 import { waitForAcknowledgements } from '../control/index.ts';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
-import { isRefusal, type Side, transition } from '../migration/index.ts';
-import type { GuardState } from '../store/index.ts';
+import { isRefusal, transition } from '../migration/index.ts';
+import { withDeadline } from '../runtime/index.ts';
 import { applyAttemptEvent } from './attempt-fate.ts';
 import type { CutoverStep } from './cutover-options.ts';
-import { clearStaleMark, describeGuard, sameRole } from './guard-roles.ts';
+import { expectGuard } from './expect-guard.ts';
+import { describeGuard, sameRole } from './guard-roles.ts';
 import { fits, predictPause, refusalOf } from './pause-prediction.ts';
+import { rescuePreflight } from './rescue-preflight.ts';
 import type { SwitchRun } from './switch-run.ts';
 import { abortable, changing, deadMessage, drainWithin, heardOf, LOOK_MS } from './switch-waits.ts';
 import { hasTraffic, holdTraffic, refuseUnlessHoldable } from './traffic.ts';
@@ -22,14 +24,19 @@ export const switchSteps: Readonly<
   arm,
   hold,
   acknowledge,
-  drain: (run) => drainWithin(run, () => run.leftMs(), empty),
+  drain,
   seal,
-  'final-drain': (run) => drainWithin(run, () => run.leftMs(), empty),
+  'final-drain': drain,
   'in-doubt': inDoubt,
   sequences,
   flip,
   commit,
 };
+
+/** A rescue is for when this does not come to its end. */
+async function drain(run: SwitchRun): Promise<void> {
+  if (run.options.rescue === undefined) await drainWithin(run, () => run.leftMs(), empty);
+}
 
 /** Everything that can be known and prepared while writes flow. Changes nothing but the reverse capture, which is idempotent. */
 async function preflight(run: SwitchRun): Promise<void> {
@@ -42,18 +49,21 @@ async function preflight(run: SwitchRun): Promise<void> {
     );
   }
   const { attempt } = run;
+  const { rescue } = options;
   const probe = transition(state, {
     type: 'cutover-begin',
     attempt,
     owner: context.instance,
     to,
     phaseAfter,
+    ...(rescue ? { rescue } : {}),
   });
   if (isRefusal(probe))
     throw new ChangeoverError(
       'TRANSITION_REFUSED',
       `The change of authority is refused: ${probe.refused}.`,
     );
+  if (rescue) return rescuePreflight(run, rescue);
   await expectGuard(run, run.old, { role: 'authority', epoch: state.epoch, attempt: null });
   await expectGuard(run, to, { role: 'follower', epoch: state.epoch, attempt: null });
   if (options.dryRun) {
@@ -107,30 +117,21 @@ const GROWTH_MS = 500;
 const decidesDoubts = ({ options }: SwitchRun): boolean =>
   (options.inDoubt ?? (options.to === 'target' ? 'require' : 'ignore')) === 'require';
 
-async function expectGuard(run: SwitchRun, side: Side, expected: GuardState): Promise<void> {
-  const { context, options } = run;
-  const { guard } = context.stores[side];
-  let row = await guard.read();
-  if (row.attempt !== null && !sameRole(row, expected) && !options.dryRun) {
-    await clearStaleMark(context, side, options.lockTimeoutMs);
-    row = await guard.read();
-  }
-  if (!sameRole(row, expected)) {
-    throw new ChangeoverError(
-      'CUTOVER_ABORTED',
-      `The guard of the ${side} is ${describeGuard(row)}, expected ${describeGuard(expected)}; nothing was begun.`,
-    );
-  }
-}
-
 async function begin(run: SwitchRun): Promise<void> {
   const { context, options, attempt } = run;
   // The lease first: an attempt without a living coordinator is undone by whoever sees it.
   await run.takeLease();
-  const { to, phaseAfter, actor, reason, evidence } = options;
+  const { to, phaseAfter, actor, reason, evidence, rescue } = options;
   run.state = await applyAttemptEvent(
     context,
-    { type: 'cutover-begin', attempt, owner: context.instance, to, phaseAfter },
+    {
+      type: 'cutover-begin',
+      attempt,
+      owner: context.instance,
+      to,
+      phaseAfter,
+      ...(rescue ? { rescue } : {}),
+    },
     { actor, reason, ...(evidence ? { detail: { evidence } } : {}) },
     options.ackTimeoutMs,
     options.expectedVersion,
@@ -140,7 +141,7 @@ async function begin(run: SwitchRun): Promise<void> {
 /** Both guards take the attempt's mark, and from here on only changes that know it succeed. */
 async function arm(run: SwitchRun): Promise<void> {
   const { attempt, epoch, options } = run;
-  for (const side of [run.old, options.to] as const) {
+  for (const side of run.leavesOldAlone ? [options.to] : [run.old, options.to]) {
     const role = side === run.old ? ('authority' as const) : ('follower' as const);
     await changing(run, side, options.lockTimeoutMs * 4, async () => {
       const { guard } = run.context.stores[side];
@@ -188,6 +189,7 @@ async function acknowledge(run: SwitchRun): Promise<void> {
 
 /** Own and foreign writes end here: the exclusive lock waits for all that were let in, and lets nobody in any more. */
 async function seal(run: SwitchRun): Promise<void> {
+  if (run.leavesOldAlone) return;
   const { attempt, epoch } = run;
   await changing(run, run.old, run.leftMs(), (lockMs) =>
     run.context.stores[run.old].guard.change(
@@ -215,15 +217,20 @@ async function inDoubt(run: SwitchRun): Promise<void> {
 }
 
 async function sequences(run: SwitchRun): Promise<void> {
-  const values = await run.within(
-    'reading sequences',
-    run.context.stores[run.old].guard.sequenceValues(),
-  );
-  if (values.size === 0) return;
-  await run.within(
+  if (run.leavesOldAlone) return;
+  const { stores } = run.context;
+  const raise = async (): Promise<void> => {
+    const values = await stores[run.old].guard.sequenceValues();
+    if (values.size > 0) await stores[run.options.to].guard.raiseSequences(values);
+  };
+  if (run.options.rescue === undefined) return run.within('raising sequences', raise());
+  // A store that can hardly answer does not keep the application waiting for this: it is done again when the gap is collected.
+  await withDeadline(
+    run.context.runtime.clock,
+    Math.max(1, run.leftMs() / 4),
     'raising sequences',
-    run.context.stores[run.options.to].guard.raiseSequences(values),
-  );
+    raise(),
+  ).catch(() => {});
 }
 
 /**
@@ -241,13 +248,14 @@ async function flip(run: SwitchRun): Promise<void> {
         lockMs,
       ),
     ),
-    changing(run, run.old, run.leftMs(), (lockMs) =>
-      stores[run.old].guard.change(
-        { role: 'sealed', epoch, attempt },
-        { role: 'follower', epoch: epoch + 1, attempt },
-        lockMs,
+    run.leavesOldAlone ||
+      changing(run, run.old, run.leftMs(), (lockMs) =>
+        stores[run.old].guard.change(
+          { role: 'sealed', epoch, attempt },
+          { role: options.rescue ? 'sealed' : 'follower', epoch: epoch + 1, attempt },
+          lockMs,
+        ),
       ),
-    ),
   ]);
 }
 

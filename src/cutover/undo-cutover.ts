@@ -22,12 +22,19 @@ export interface UndoResult {
 export interface UndoLimits {
   readonly undoMs: number;
   readonly lockTimeoutMs: number;
+  /**
+   * The operator is on the way back to the source, and the target, the old authority, does not answer: the attempt ends without its guard, which keeps the
+   * mark. A later look clears it, or a rescue seals over it. Absent: the attempt stays `aborting` until that store answers.
+   */
+  readonly abandonOld?: boolean;
 }
 
 /** The name under which a coordinator keeps its lease in the fleet. */
 export const coordinatorId = (attempt: string): string => `${coordinatorPrefix}${attempt}`;
 
 const PAUSE_MS = 25;
+/** For a look at a store that is not expected to answer. */
+const ABANDON_MS = 1_000;
 
 /**
  * Takes back an attempt that has not committed. Idempotent, resumable by any process, under a deadline of its own:
@@ -69,15 +76,20 @@ export async function undoCutover(
     left() / 2,
     limits.lockTimeoutMs,
   );
-  const authority = await restore(
-    context,
-    old,
-    attempt,
-    { role: 'authority', epoch, attempt: null },
-    left(),
-    limits.lockTimeoutMs,
-  );
-  if (authority !== null) {
+  // A rescue from a target that does not answer has not touched its guard.
+  const authority =
+    cutover.rescue === 'unreachable'
+      ? null
+      : await restore(
+          context,
+          old,
+          attempt,
+          { role: 'authority', epoch, attempt: null },
+          limits.abandonOld ? Math.min(left(), ABANDON_MS) : left(),
+          limits.lockTimeoutMs,
+        );
+  const abandoned = authority !== null && limits.abandonOld === true && old === 'target';
+  if (authority !== null && !abandoned) {
     const { state } = await fateOf(context, attempt);
     return {
       outcome: 'pending',
@@ -100,6 +112,7 @@ export async function undoCutover(
     (follower === null
       ? ''
       : `; the ${newcomer} did not answer and is put right later (${follower})`) +
+    (abandoned ? `; the ${old} did not answer (${authority})` : '') +
     (held === null ? '' : `; ${held}`);
   return {
     outcome: 'undone',

@@ -54,6 +54,11 @@ export interface Collection {
   /** Without a transform of its own: the target makes the same values of the source's texts as of the converted ones, or refuses them. Rows may be
    * passed through as text (`store/text-source.ts`). Absent: false. */
   readonly passesText?: boolean;
+  /**
+   * Between stores that spell values differently, without a transform of its own: the fields (`column`, `child.column`) of each side that existed when the conversion was
+   * made; others would pass as they are. Absent: there is nothing to convert by type.
+   */
+  readonly convertedFields?: Readonly<Record<Side, ReadonlySet<string>>>;
   readonly capture: Capture;
   readonly write: WriteMode;
   readonly failureMode: FailureMode;

@@ -19,9 +19,16 @@ export {
   type EventHub,
   type EventSink,
 } from './events.ts';
+export { forwardIsShut } from './gap.ts';
 export { isPhase, otherSide, type Phase, phaseOrder, phases, type Side } from './phase.ts';
 export { authorityOf, followerOf, type Routing, routingTable } from './routing.ts';
-export { type CutoverState, initialState, type MigrationState } from './state.ts';
+export {
+  type CutoverState,
+  type GapState,
+  initialState,
+  type MigrationState,
+  type RescueKind,
+} from './state.ts';
 export {
   type EventType,
   isRefusal,

@@ -1,6 +1,6 @@
 import { type Phase, phaseOrder, phases, type Side } from './phase.ts';
-import { authorityOf } from './routing.ts';
-import type { CutoverState, MigrationState } from './state.ts';
+import { authorityOf, routingTable } from './routing.ts';
+import type { CutoverState, MigrationState, RescueKind } from './state.ts';
 
 /** Everything that can happen to a migration's state. SPEC.md, table E. */
 export type MigrationEvent =
@@ -16,12 +16,16 @@ export type MigrationEvent =
       readonly owner: string;
       readonly to: Side;
       readonly phaseAfter: Phase;
+      /** To the source only: without a drain, and what the source then lacks is the gap. */
+      readonly rescue?: RescueKind;
     }
   | { readonly type: 'cutover-hold-writes'; readonly attempt: string }
   | { readonly type: 'cutover-adopt'; readonly attempt: string; readonly owner: string }
   | { readonly type: 'cutover-commit'; readonly attempt: string }
   | { readonly type: 'cutover-abort'; readonly attempt: string }
-  | { readonly type: 'cutover-undone'; readonly attempt: string };
+  | { readonly type: 'cutover-undone'; readonly attempt: string }
+  | { readonly type: 'gap-collected'; readonly rescue: string }
+  | { readonly type: 'gap-closed'; readonly rescue: string };
 
 export type EventType = MigrationEvent['type'];
 
@@ -51,10 +55,14 @@ function inPhases<T extends EventType>(
   return table as Record<Phase, Rule<T>>;
 }
 
-const step = (state: MigrationState, change: Partial<MigrationState>): MigrationState => ({
-  ...state,
-  ...change,
-  version: state.version + 1,
+const step = (state: MigrationState, change: Partial<MigrationState>): MigrationState => {
+  const next = { ...state, ...change, version: state.version + 1 };
+  const rescued = next.gap !== undefined || next.cutover?.rescue !== undefined;
+  return { ...next, formatVersion: rescued ? 2 : 1 };
+};
+
+const gapIsOpen = (state: MigrationState): Refusal => ({
+  refused: `the gap of rescue ${state.gap?.rescue} is open (${state.gap?.stage}): decide its records first (changeover rescue list)`,
 });
 
 /** The one next phase by `advance`; null where another event moves on. */
@@ -72,6 +80,7 @@ export const nextPhase: Readonly<Record<Phase, Phase | null>> = {
 const advance: Rule<'advance'> = (state, event) => {
   if (state.cutover)
     return { refused: `a change of authority (attempt ${state.cutover.attempt}) is under way` };
+  if (state.gap) return gapIsOpen(state);
   const next = nextPhase[state.phase];
   if (next === null) return { refused: advanceHint(state.phase) };
   if (event.to !== next)
@@ -89,6 +98,8 @@ const dial: Rule<'dial'> = (state, event) => {
   if (!Number.isInteger(event.basisPoints) || event.basisPoints < 0 || event.basisPoints > 10_000) {
     return { refused: `a dial of ${event.basisPoints} basis points is not between 0 and 10000` };
   }
+  // The target lacks what the source has taken, and holds what the source lacks.
+  if (state.gap) return gapIsOpen(state);
   const segments =
     event.segments === undefined ? state.segments : [...new Set(event.segments)].sort();
   return step(state, { dialBasisPoints: event.basisPoints, segments });
@@ -100,6 +111,8 @@ const dial: Rule<'dial'> = (state, event) => {
  */
 const rollback: Rule<'rollback'> = (state, event) => {
   if (authorityOf(event.to) !== 'source') return { refused: `${event.to} is not an earlier phase` };
+  // Where nobody follows, what stands only in the gap would be forgotten.
+  if (state.gap && routingTable[event.to].follow !== 'apply') return gapIsOpen(state);
   const same = event.to === state.phase;
   if (phaseOrder(event.to) > phaseOrder(state.phase))
     return { refused: `${event.to} is not earlier than ${state.phase}` };
@@ -118,6 +131,8 @@ const rollback: Rule<'rollback'> = (state, event) => {
 const cutoverBegin: Rule<'cutover-begin'> = (state, event) => {
   if (state.cutover)
     return { refused: `attempt ${state.cutover.attempt} by ${state.cutover.owner} is under way` };
+  if (state.gap) return gapIsOpen(state);
+  if (event.rescue && event.to !== 'source') return { refused: 'a rescue goes to the source' };
   if (authorityOf(state.phase) === event.to)
     return { refused: `the ${event.to} is the authority already` };
   if (
@@ -129,7 +144,7 @@ const cutoverBegin: Rule<'cutover-begin'> = (state, event) => {
       refused: `phase ${event.phaseAfter} cannot follow a change of authority to the ${event.to}`,
     };
   }
-  const { attempt, owner, to, phaseAfter } = event;
+  const { attempt, owner, to, phaseAfter, rescue } = event;
   return step(state, {
     cutover: {
       attempt,
@@ -139,9 +154,43 @@ const cutoverBegin: Rule<'cutover-begin'> = (state, event) => {
       epoch: state.epoch + 1,
       writesHeld: false,
       status: 'running',
+      ...(rescue ? { rescue } : {}),
     },
   });
 };
+
+const cutoverCommit = (state: MigrationState, cutover: CutoverState): Outcome => {
+  if (cutover.status === 'aborting') return aborting(cutover);
+  if (!cutover.writesHeld) return { refused: 'writes are not held yet' };
+  const { attempt, epoch, phaseAfter, rescue } = cutover;
+  return step(state, {
+    phase: phaseAfter,
+    epoch,
+    cutover: null,
+    dialBasisPoints: 0,
+    segments: [],
+    ...(rescue
+      ? { gap: { rescue: attempt, epoch: state.epoch, stage: 'uncollected' as const } }
+      : {}),
+  });
+};
+
+/** A rule that applies only to the gap that is open. */
+function ofGap<T extends 'gap-collected' | 'gap-closed'>(rule: Rule<T>): Rule<T> {
+  return (state, event) => {
+    const { rescue } = event as { readonly rescue: string };
+    return state.gap?.rescue === rescue
+      ? rule(state, event)
+      : { refused: `the gap of rescue ${rescue} is not open` };
+  };
+}
+
+const gapCollected: Rule<'gap-collected'> = (state) =>
+  state.gap?.stage === 'uncollected'
+    ? step(state, { gap: { ...state.gap, stage: 'collected' } })
+    : { refused: 'the gap is collected already' };
+
+const gapClosed: Rule<'gap-closed'> = ({ gap: _, ...state }) => step(state, {});
 
 /** A rule that applies only to the attempt which is under way. */
 type AttemptEvent =
@@ -223,21 +272,7 @@ export const transitionTable: RuleTable = {
       step(state, { cutover: { ...cutover, owner: event.owner } }),
     ),
   ),
-  'cutover-commit': everyPhase(
-    ofAttempt((state, cutover) =>
-      cutover.status === 'aborting'
-        ? aborting(cutover)
-        : cutover.writesHeld
-          ? step(state, {
-              phase: cutover.phaseAfter,
-              epoch: cutover.epoch,
-              cutover: null,
-              dialBasisPoints: 0,
-              segments: [],
-            })
-          : { refused: 'writes are not held yet' },
-    ),
-  ),
+  'cutover-commit': everyPhase(ofAttempt((state, cutover) => cutoverCommit(state, cutover))),
   'cutover-abort': everyPhase(
     ofAttempt((state, cutover) =>
       cutover.status === 'aborting'
@@ -252,6 +287,8 @@ export const transitionTable: RuleTable = {
         : { refused: 'the attempt has not been aborted' },
     ),
   ),
+  'gap-collected': everyPhase(ofGap(gapCollected)),
+  'gap-closed': everyPhase(ofGap(gapClosed)),
 };
 
 export function isRefusal(outcome: MigrationState | Refusal): outcome is Refusal {

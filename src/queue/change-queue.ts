@@ -57,6 +57,11 @@ export interface ChangeQueue {
   /** `redrive`: due at once, attempts 0. `discard`: removed. Number of entries. */
   resolveDead(action: 'redrive' | 'discard', ids: readonly bigint[]): Promise<number>;
   /**
+   * Every entry with an id above `after` (null: from the first), in the order of ids, at most `limit`: waiting, claimed by somebody, parked and dead ones.
+   * Optional: without it the gap of a rescue is found by comparing everything.
+   */
+  readonly entries?: (after: bigint | null, limit: number) => Promise<readonly QueuedChange[]>;
+  /**
    * Where the changes of these keys stand, in order, as committed when it is called. Optional: with it verification
    * tells lag from loss exactly, per key; without it, by the age of the oldest entry of the whole queue.
    */

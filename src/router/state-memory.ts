@@ -58,7 +58,7 @@ function isStateOf(migration: string, value: unknown): value is MigrationState {
   const state = value as Partial<Record<keyof MigrationState, unknown>>;
   const counts = [state.generation, state.version, state.epoch, state.dialBasisPoints];
   return (
-    state.formatVersion === 1 &&
+    (state.formatVersion === 1 || state.formatVersion === 2) &&
     state.migration === migration &&
     typeof state.phase === 'string' &&
     isPhase(state.phase) &&

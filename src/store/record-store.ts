@@ -39,6 +39,8 @@ export interface AuthorityWrite {
    * write in the other side's shape. Its result counts as a `put` of all that it holds. May run more than once.
    */
   readonly revise?: (current: DataRecord | null) => DataRecord;
+  /** Looks at the present record (null: none) inside the transaction and under the key's lock, before anything is written or deleted. A throw rolls back. */
+  readonly check?: (current: DataRecord | null) => void;
   /** The epoch by which this write was routed. The write is refused (AUTHORITY_FENCED) when the guard has another. */
   readonly epoch: number;
   /**

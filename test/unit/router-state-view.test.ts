@@ -170,7 +170,7 @@ describe('a cold start', () => {
   test.each([
     ['no JSON', 'half a st'],
     ['another migration', '{"formatVersion":1,"migration":"billing","version":3}'],
-    ['a format of the future', '{"formatVersion":2,"migration":"shop","version":3}'],
+    ['a format of the future', '{"formatVersion":3,"migration":"shop","version":3}'],
     ['a phase that does not exist', '{"phase":"limbo"}'],
     ['half a state', '{"formatVersion":1,"migration":"shop","version":3}'],
     ['null', 'null'],

@@ -37,6 +37,8 @@ function events(state: MigrationState): Readonly<Record<MigrationEvent['type'], 
     'cutover-commit': { type: 'cutover-commit', attempt },
     'cutover-abort': { type: 'cutover-abort', attempt },
     'cutover-undone': { type: 'cutover-undone', attempt },
+    'gap-collected': { type: 'gap-collected', rescue: state.gap?.rescue ?? 'none' },
+    'gap-closed': { type: 'gap-closed', rescue: state.gap?.rescue ?? 'none' },
   };
 }
 
@@ -67,6 +69,8 @@ const letIn: Readonly<Record<MigrationEvent['type'], readonly Phase[]>> = {
   'cutover-commit': [],
   'cutover-abort': [],
   'cutover-undone': [],
+  'gap-collected': [],
+  'gap-closed': [],
 };
 
 const every = Object.keys(letIn).flatMap((type) =>
@@ -143,6 +147,87 @@ describe('the transition table', () => {
     expect(
       isRefusal(transition(back as MigrationState, { type: 'cutover-commit', attempt: 'next' })),
     ).toBe(true);
+  });
+
+  describe('a rescue', () => {
+    const run = (
+      state: MigrationState,
+      ...happening: readonly MigrationEvent[]
+    ): MigrationState => {
+      let now = state;
+      for (const event of happening) {
+        const next = transition(now, event);
+        if (isRefusal(next)) throw new Error(`${event.type}: ${next.refused}`);
+        now = next;
+      }
+      return now;
+    };
+    const begin: MigrationEvent = {
+      type: 'cutover-begin',
+      attempt: 'r',
+      owner: 'me',
+      to: 'source',
+      phaseAfter: 'read-switch',
+      rescue: 'sealed',
+    };
+    const switched = at('write-switch', { epoch: 2 });
+    const open = run(
+      switched,
+      begin,
+      { type: 'cutover-hold-writes', attempt: 'r' },
+      { type: 'cutover-commit', attempt: 'r' },
+    );
+
+    test('opens a gap of the epoch that it leaves, and older releases refuse the state until it is closed', () => {
+      expect(run(switched, begin).formatVersion).toBe(2);
+      expect(open).toMatchObject({
+        phase: 'read-switch',
+        epoch: 3,
+        formatVersion: 2,
+        gap: { rescue: 'r', epoch: 2, stage: 'uncollected' },
+      });
+      const collected = run(open, { type: 'gap-collected', rescue: 'r' });
+      expect(collected).toMatchObject({ formatVersion: 2, gap: { stage: 'collected' } });
+      const closed = run(collected, { type: 'gap-closed', rescue: 'r' });
+      expect(closed.formatVersion).toBe(1);
+      expect('gap' in closed).toBe(false);
+    });
+
+    test('that was undone opens none', () => {
+      const undone = run(
+        switched,
+        begin,
+        { type: 'cutover-abort', attempt: 'r' },
+        { type: 'cutover-undone', attempt: 'r' },
+      );
+      expect(undone).toMatchObject({ formatVersion: 1, cutover: null, phase: 'write-switch' });
+      expect(undone.gap).toBeUndefined();
+    });
+
+    test.each<MigrationEvent>([
+      { type: 'advance', to: 'write-switch' },
+      { type: 'dial', basisPoints: 100 },
+      { ...begin, to: 'target', phaseAfter: 'write-switch' } as MigrationEvent,
+      { type: 'rollback', to: 'off' },
+      { type: 'rollback', to: 'shadow-write' },
+      { type: 'gap-collected', rescue: 'another' },
+      { type: 'gap-closed', rescue: 'another' },
+    ])('with its gap open refuses %o', (event) => {
+      for (const state of [open, run(open, { type: 'gap-collected', rescue: 'r' })])
+        expect(isRefusal(transition(state, event))).toBe(true);
+    });
+
+    test('with its gap open lets go back to where somebody follows', () => {
+      expect(run(open, { type: 'rollback', to: 'dual-write' })).toMatchObject({
+        phase: 'dual-write',
+        gap: { rescue: 'r' },
+      });
+    });
+
+    test('goes to the source only', () => {
+      const forward = { ...begin, to: 'target', phaseAfter: 'write-switch' } as MigrationEvent;
+      expect(isRefusal(transition(at('read-switch'), forward))).toBe(true);
+    });
   });
 
   test('back to off ends the generation', () => {

@@ -4,6 +4,7 @@ import {
   type ControlConnector,
   type ControlStore,
   type EvidenceCounts,
+  type GapRecord,
   type Instance,
   isNewerCheckpoint,
   type Mismatch,
@@ -11,6 +12,7 @@ import {
 import { ChangeoverError } from '../../errors/index.ts';
 import { initialState, type MigrationState } from '../../migration/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
+import { createMemoryGaps } from './memory-gaps.ts';
 import {
   createMemoryEvidence,
   createMemoryFleet,
@@ -31,6 +33,8 @@ export interface ControlledMigration {
   readonly instances: Map<string, Instance>;
   readonly evidence: Map<string, EvidenceCounts>;
   readonly mismatches: Map<string, Mismatch>;
+  /** Rescue → place → record. */
+  readonly gaps: Map<string, Map<string, GapRecord>>;
 }
 
 export interface MemoryControlOptions {
@@ -58,6 +62,7 @@ export class MemoryControl {
         instances: new Map(),
         evidence: new Map(),
         mismatches: new Map(),
+        gaps: new Map(),
       };
       this.migrations.set(migration, found);
     }
@@ -164,6 +169,7 @@ function createControlStore(
     fleet: createMemoryFleet(control, clock, call),
     evidence: createMemoryEvidence(control, call),
     mismatches: createMemoryMismatches(control, call),
+    gaps: createMemoryGaps(control, clock, call),
     async close() {
       closed = true;
       for (const stop of watches) stop();

@@ -123,6 +123,17 @@ export function createMemoryQueue(session: MemorySession): ChangeQueue {
         return { ...row, dead: null, attempts: 0, dueAtMs: nowMs, leaseUntilMs: 0, error: '' };
       });
     },
+    async entries(after, limit) {
+      return run('queue/entries', (transaction) =>
+        transaction
+          .all(queue)
+          .map(([, row]) => row)
+          .filter(({ id }) => after === null || id > after)
+          .sort((a, b) => (a.id < b.id ? -1 : 1))
+          .slice(0, limit)
+          .map(queued),
+      );
+    },
     async standing(collection, keys) {
       return run('queue/standing', (transaction) => {
         const found = new Map<string, QueueStanding>();

@@ -195,7 +195,7 @@ async function writeRows(
   const shape = shapeOf(session, write.collection);
   const changed =
     write.action === 'delete'
-      ? await deleteAggregate(session, transaction, write.collection, key)
+      ? await deleteAggregate(session, transaction, write, key)
       : await putAggregate(session, transaction, write, key);
   return transaction.statement('records/journal', () => {
     // What was not there may have come by now, by somebody else.
@@ -223,12 +223,13 @@ async function writeRows(
 async function deleteAggregate(
   session: MemorySession,
   transaction: MemoryTransaction,
-  collection: string,
+  write: AuthorityWrite,
   key: string,
 ): Promise<boolean> {
-  const writer = aggregateWriter(session, transaction, collection);
+  const writer = aggregateWriter(session, transaction, write.collection);
   // The root first: for aggregates it is what the version is drawn under.
   const found = await transaction.statement('records/lock-root', () => writer.lockRoot(key));
+  write.check?.(readRecord(transaction, shapeOf(session, write.collection), key));
   if (!found) return false;
   await transaction.statement('records/delete-children', () => writer.deleteChildren(key));
   return transaction.statement('records/delete-root', () => writer.deleteRoot(key));
@@ -243,6 +244,7 @@ async function putAggregate(
   const shape = shapeOf(session, write.collection);
   const writer = aggregateWriter(session, transaction, write.collection);
   const exists = await transaction.statement('records/lock-root', () => writer.lockRoot(key));
+  write.check?.(readRecord(transaction, shape, key));
   if (write.action === 'update' && !exists) return false;
   const given = write.revise ? write.revise(readRecord(transaction, shape, key)) : write.record;
   const { root, children } = splitRecord(shape, key, given);

@@ -107,7 +107,8 @@ async function revised(
   guarded: boolean,
   transaction: MysqlTransaction,
 ): Promise<AuthorityWrite> {
-  if (write.revise === undefined || write.action === 'delete') return write;
+  const revises = write.revise !== undefined && write.action !== 'delete';
+  if (!revises && write.check === undefined) return write;
   const before = [
     entrance(parts, write, guarded),
     ...(guarded ? keyStatements(parts, collection, write.key) : []),
@@ -117,9 +118,11 @@ async function revised(
   if (!guarded && results[0]?.rows[0]?.[0] !== null) throw setUpMeanwhile();
   const rows = results.slice(before.length);
   const current = (await readRecords(transaction.run, collection, [write.key], rows))[0] ?? null;
+  write.check?.(current);
+  if (!revises) return write;
   // An update of nothing stays one; what was given is in another shape.
   const nothing = write.action === 'update' && current === null;
-  return { ...write, record: nothing ? {} : write.revise(current) };
+  return { ...write, record: nothing ? {} : (write.revise?.(current) ?? {}) };
 }
 
 function setUpMeanwhile(): ChangeoverError {

@@ -68,6 +68,7 @@ function queueSql(queue: string) {
         claimed_by = CASE kind WHEN 'intent' THEN coalesce(claimed_by, 'redrive') END
       WHERE id = ANY($1::bigint[]) AND dead_at IS NOT NULL`,
     discard: `DELETE FROM ${queue} WHERE id = ANY($1::bigint[]) AND dead_at IS NOT NULL`,
+    entries: `SELECT ${entry('q')} FROM ${queue} q WHERE q.id > $1::bigint ORDER BY q.id LIMIT $2::int`,
     standing: `SELECT u.n, bool_or(q.dead_at IS NOT NULL) FROM unnest($2::text[]) WITH ORDINALITY AS u(key, n)
       JOIN ${queue} q ON q.key = u.key AND q.collection = $1 GROUP BY u.n`,
   } as const;
@@ -149,6 +150,11 @@ export function createPostgresChangeQueue(
     async resolveDead(action, ids) {
       if (ids.length === 0) return 0;
       return (await query(action, [idArray(ids)])).count;
+    },
+    async entries(after, limit) {
+      // What is missing is not empty here: nobody is to believe that there is no gap.
+      const { rows } = await query('entries', [String(after ?? -1n), String(limit)], false);
+      return rows.map(toChange);
     },
     async standing(collection, keys) {
       const { rows } = await query('standing', [

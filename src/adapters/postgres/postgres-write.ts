@@ -98,7 +98,8 @@ async function revised(
   guarded: boolean,
   transaction: PostgresTransaction,
 ): Promise<AuthorityWrite> {
-  if (write.revise === undefined || write.action === 'delete') return write;
+  const revises = write.revise !== undefined && write.action !== 'delete';
+  if (!revises && write.check === undefined) return write;
   const { root } = collection;
   const byKey = keyEquals(root.key, 't', keyParameters(root.key, 1));
   const before: readonly Statement[] = [
@@ -109,9 +110,11 @@ async function revised(
   const results = await transaction.run([...before, ...readStatements(collection, [write.key])]);
   if (!guarded && results[0]?.rows[0]?.[0] !== null) throw setUpMeanwhile();
   const current = readRecords(collection, results.slice(before.length), 1)[0] ?? null;
+  write.check?.(current);
+  if (!revises) return write;
   // An update of nothing stays one; what was given is in another shape.
   const nothing = write.action === 'update' && current === null;
-  return { ...write, record: nothing ? {} : write.revise(current) };
+  return { ...write, record: nothing ? {} : (write.revise?.(current) ?? {}) };
 }
 
 function setUpMeanwhile(): ChangeoverError {

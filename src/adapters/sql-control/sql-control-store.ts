@@ -10,6 +10,7 @@ import { initialState } from '../../migration/index.ts';
 import { ensureControlSchema } from './control-schema.ts';
 import type { ControlTransaction, SqlControlEngine } from './sql-control-engine.ts';
 import { createSqlFleet } from './sql-fleet.ts';
+import { createSqlGaps } from './sql-gaps.ts';
 import { createSqlEvidence, createSqlMismatches } from './sql-ledgers.ts';
 import { watchState } from './state-watch.ts';
 import { parseState } from './stored-state.ts';
@@ -52,6 +53,7 @@ export function createSqlControlStore(engine: SqlControlEngine): ControlStore {
     fleet: createSqlFleet(engine, ready),
     evidence: createSqlEvidence(engine, ready),
     mismatches: createSqlMismatches(engine, ready),
+    gaps: createSqlGaps(engine, ready),
     async close() {
       closed = true;
       for (const end of unwatch) end();

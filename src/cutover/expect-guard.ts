@@ -1,0 +1,22 @@
+import { ChangeoverError } from '../errors/index.ts';
+import type { Side } from '../migration/index.ts';
+import type { GuardState } from '../store/index.ts';
+import { clearStaleMark, describeGuard, sameRole } from './guard-roles.ts';
+import type { SwitchRun } from './switch-run.ts';
+
+/** Before anything is begun: CUTOVER_ABORTED unless the guard says so. A mark that an ended attempt left is cleared. */
+export async function expectGuard(run: SwitchRun, side: Side, expected: GuardState): Promise<void> {
+  const { context, options } = run;
+  const { guard } = context.stores[side];
+  let row = await guard.read();
+  if (row.attempt !== null && !sameRole(row, expected) && !options.dryRun) {
+    await clearStaleMark(context, side, options.lockTimeoutMs);
+    row = await guard.read();
+  }
+  if (!sameRole(row, expected)) {
+    throw new ChangeoverError(
+      'CUTOVER_ABORTED',
+      `The guard of the ${side} is ${describeGuard(row)}, expected ${describeGuard(expected)}; nothing was begun.`,
+    );
+  }
+}
