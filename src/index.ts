@@ -59,7 +59,7 @@ export {
   type WriteReceipt,
 } from './router/index.ts';
 export { type Runtime, systemRuntime } from './runtime/index.ts';
-export type { MigrationStore, StoreConnector } from './store/index.ts';
+export type { Finding, MigrationStore, StoreConnector } from './store/index.ts';
 export {
   bridgeSpans,
   createLogger,
@@ -71,4 +71,5 @@ export {
   metricTable,
   type TraceApi,
 } from './telemetry/index.ts';
+export type { TrafficHook } from './traffic/index.ts';
 export { startWorker, type Worker, type WorkerOptions } from './worker/index.ts';

@@ -74,6 +74,16 @@ const gate = v.custom(
   'has to be a gate: { name, question, overridable, evaluate }',
 );
 
+/** A hook, or a list of them; what else it carries is its own. */
+const traffic = v.custom(
+  (value) =>
+    [value].flat().every((one) => {
+      const { hold, release } = (one ?? {}) as { hold?: unknown; release?: unknown };
+      return typeof hold === 'function' && typeof release === 'function';
+    }),
+  'has to be pgbouncer({ … }), an object { hold, release }, or a list of such',
+);
+
 const root = strict({
   name: v.pipe(
     v.string('has to be a text'),
@@ -89,6 +99,7 @@ const root = strict({
     v.record(text, collection, 'has to be an object: collection name → { source, target, … }'),
     v.check((all) => Object.keys(all).length > 0, 'has to name at least one collection'),
   ),
+  traffic: v.optional(traffic),
   customGates: v.optional(
     strict(
       Object.fromEntries(
@@ -129,6 +140,7 @@ export function defineMigration(config: MigrationConfig): DefinedMigration {
     target: config.target,
     control: config.control ?? null,
     collections: new Map(drafts),
+    traffic: Object.freeze([config.traffic ?? []].flat()),
     customGates: Object.freeze({ ...config.customGates }),
     options,
   });

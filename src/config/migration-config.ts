@@ -10,6 +10,7 @@ import type {
   WriteMode,
 } from '../migration/index.ts';
 import type { StoreConnector } from '../store/index.ts';
+import type { TrafficHook } from '../traffic/index.ts';
 import type { MigrationOptions, OptionsInput } from './options.ts';
 
 /** A child table, as far as it is stated; the rest comes from the store's catalog. */
@@ -62,6 +63,11 @@ export interface MigrationConfig extends OptionsInput {
   /** Default: `sqlite({ file: '.changeover/<name>.db' })` beside the configuration, for processes of one host. */
   readonly control?: ControlConnector;
   readonly collections: Readonly<Record<string, CollectionConfig>>;
+  /**
+   * Holds the traffic that does not go through a router while authority changes: `pgbouncer({ … })`, an own `{ hold, release }`, or several. Without
+   * it such writes are not held, and the store that they come to too late refuses them.
+   */
+  readonly traffic?: TrafficHook | readonly TrafficHook[];
   /** Further gates per phase that is to be entered. */
   readonly customGates?: Partial<Readonly<Record<Phase, readonly Gate[]>>>;
 }
@@ -93,6 +99,7 @@ export interface DefinedMigration {
   /** null: the default file. */
   readonly control: ControlConnector | null;
   readonly collections: ReadonlyMap<string, CollectionDraft>;
+  readonly traffic: readonly TrafficHook[];
   readonly customGates: Partial<Readonly<Record<Phase, readonly Gate[]>>>;
   readonly options: MigrationOptions;
 }

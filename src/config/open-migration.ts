@@ -101,6 +101,7 @@ export async function openMigration(
       mappings,
       stores,
       control,
+      traffic: definition.traffic,
       runtime,
       events: createEventHub(),
       instance: options.instance ?? runtime.random.id(),

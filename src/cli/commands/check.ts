@@ -1,4 +1,5 @@
 import { type ForeignGuard, findForeignGuard } from '../../control/index.ts';
+import { inspectTraffic } from '../../cutover/index.ts';
 import { errorCatalogue, isChangeoverError, messageOf } from '../../errors/index.ts';
 import { authorityOf, type Side } from '../../migration/index.ts';
 import type { Finding, InspectPlan, MigrationStore } from '../../store/index.ts';
@@ -65,8 +66,11 @@ function check(context: CommandContext, { all = false }: CheckFlags): Promise<Co
       for (const finding of mappingFindings(mapping))
         found.push({ ...finding, side: 'source', as: 'authority' });
     }
+    const authority = authorityOf(state.phase);
+    for (const finding of await inspectTraffic(migration, authority))
+      found.push({ ...finding, side: authority, as: 'authority' });
     const foreign = await findForeignGuard(migration, { deadlineMs: guardMs });
-    if (foreign !== null) found.push(foreignFinding(foreign, authorityOf(state.phase)));
+    if (foreign !== null) found.push(foreignFinding(foreign, authority));
     const findings = merged(found);
     const worst = verdicts.find(([verdict]) => findings.some((one) => one.verdict === verdict));
     return {
