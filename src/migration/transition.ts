@@ -7,6 +7,7 @@ export type MigrationEvent =
   | { readonly type: 'start'; readonly shadow: boolean }
   | { readonly type: 'advance'; readonly to: Phase }
   | { readonly type: 'dial'; readonly basisPoints: number; readonly segments?: readonly string[] }
+  | { readonly type: 'drill' }
   | { readonly type: 'hold-work' }
   | { readonly type: 'resume-work' }
   | { readonly type: 'rollback'; readonly to: Phase }
@@ -237,6 +238,12 @@ export const transitionTable: RuleTable = {
   dial: inPhases(
     { 'read-switch': dial },
     refuse((state) => `there is no dial in phase ${state.phase}`),
+  ),
+  // Nothing but a new version: how long does the fleet take to acknowledge it?
+  drill: inPhases({ off: notRunning, retired: notRunning }, (state) =>
+    state.cutover
+      ? { refused: `a change of authority (attempt ${state.cutover.attempt}) is under way` }
+      : step(state, {}),
   ),
   'hold-work': inPhases({ off: notRunning, retired: notRunning }, (state) =>
     state.workHeld

@@ -22,6 +22,7 @@ function events(state: MigrationState): Readonly<Record<MigrationEvent['type'], 
     start: { type: 'start', shadow: false },
     advance: { type: 'advance', to: nextPhase[state.phase] ?? 'retired' },
     dial: { type: 'dial', basisPoints: 100 },
+    drill: { type: 'drill' },
     'hold-work': { type: 'hold-work' },
     'resume-work': { type: 'resume-work' },
     rollback: { type: 'rollback', to: 'off' },
@@ -53,6 +54,14 @@ const letIn: Readonly<Record<MigrationEvent['type'], readonly Phase[]>> = {
   start: ['off'],
   advance: ['shadow-write', 'dual-write', 'backfill', 'shadow-read', 'write-switch'],
   dial: ['read-switch'],
+  drill: [
+    'shadow-write',
+    'dual-write',
+    'backfill',
+    'shadow-read',
+    'read-switch',
+    'write-switch',
+  ],
   'hold-work': [
     'shadow-write',
     'dual-write',
@@ -230,6 +239,13 @@ describe('the transition table', () => {
     });
   });
 
+  test('a drill changes nothing but the version, and is refused during a change of authority', () => {
+    const state = at('read-switch', { dialBasisPoints: 100, segments: ['staff'] });
+    expect(transition(state, { type: 'drill' })).toEqual({ ...state, version: state.version + 1 });
+    const begun = transition(state, events(state)['cutover-begin']) as MigrationState;
+    expect(isRefusal(transition(begun, { type: 'drill' }))).toBe(true);
+  });
+
   test('back to off ends the generation', () => {
     expect(transition(at('backfill'), { type: 'rollback', to: 'off' })).toMatchObject({
       phase: 'off',
@@ -266,7 +282,9 @@ const anyEvent: fc.Arbitrary<MigrationEvent> = fc.oneof(
     basisPoints: fc.integer({ min: -10, max: 10_010 }),
     segments: fc.array(fc.constantFrom('x', 'y'), { maxLength: 2 }),
   }),
-  fc.record({ type: fc.constantFrom('hold-work' as const, 'resume-work' as const) }),
+  fc.record({
+    type: fc.constantFrom('hold-work' as const, 'resume-work' as const, 'drill' as const),
+  }),
   fc.record({ type: fc.constant('rollback' as const), to: fc.constantFrom(...phases) }),
   fc.record({
     type: fc.constant('cutover-begin' as const),
