@@ -3,7 +3,6 @@ import { messageOf } from '../errors/index.ts';
 import {
   authorityOf,
   type CutoverState,
-  forwardIsShut,
   type MigrationState,
   otherSide,
   type Side,
@@ -12,7 +11,7 @@ import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
 import { defaultCutoverLimits } from './cutover-options.ts';
 import { clearStaleMark, expectedGuard, sameRole } from './guard-roles.ts';
 import type { ResumeResult } from './resume-result.ts';
-import { hasTraffic, letTrafficGo } from './traffic.ts';
+import { finishHeld, hasTraffic } from './traffic.ts';
 import { coordinatorId, type UndoLimits, undoCutover } from './undo-cutover.ts';
 
 export interface ResumeOptions extends Partial<UndoLimits> {
@@ -92,17 +91,12 @@ async function clearMarks(
   const problems: string[] = [];
   let cleared = 0;
   for (const side of [authority, otherSide[authority]]) {
+    // What says that traffic is held goes last.
+    if (problems.length > 0 && hasTraffic(context)) break;
     try {
       if (mayBeRemoved(state) && (await context.stores[side].setup.objects()).length === 0)
         continue;
-      if (side !== authority && hasTraffic(context)) {
-        // Not before the authority lets foreign writers in; and what says that traffic is held goes last.
-        if (problems.length > 0) break;
-        // After a rescue from a target that does not answer no mark says it.
-        if (forwardIsShut(state)) await letTrafficGo(context, state);
-        if ((await context.stores[side].guard.read()).attempt !== null)
-          await letTrafficGo(context, state);
-      }
+      if (hasTraffic(context)) await finishHeld(context, side, lockTimeoutMs);
       if (await clearStaleMark(context, side, lockTimeoutMs)) cleared++;
       if (await idleWhenRetired(context, state, side, lockTimeoutMs)) cleared++;
     } catch (error) {

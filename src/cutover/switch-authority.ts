@@ -12,7 +12,7 @@ import {
 import { clearStaleMark } from './guard-roles.ts';
 import { SwitchRun } from './switch-run.ts';
 import { switchSteps } from './switch-steps.ts';
-import { hasTraffic, letTrafficGo } from './traffic.ts';
+import { finishHeld, hasTraffic } from './traffic.ts';
 import { undoCutover } from './undo-cutover.ts';
 
 /**
@@ -57,9 +57,8 @@ async function settle(run: SwitchRun): Promise<SwitchResult> {
   let problem: string | null = null;
   try {
     await run.step('settle', async () => {
-      // From here on the new authority lets foreign writers in, so only now may traffic come. The other mark says that it is still to be let go.
-      await clearStaleMark(context, options.to, options.lockTimeoutMs);
       if (hasTraffic(context)) await release(run);
+      await clearStaleMark(context, options.to, options.lockTimeoutMs);
       if (!run.leavesOldAlone) await clearStaleMark(context, old, options.lockTimeoutMs);
     });
     // Nobody reads it any more, and it keeps the old authority's log from being tidied up. A worker repeats this.
@@ -80,7 +79,7 @@ async function release(run: SwitchRun): Promise<void> {
   const until = clock.monotonic() + run.options.undoMs;
   for (;;) {
     try {
-      await letTrafficGo(run.context, run.state);
+      await finishHeld(run.context, run.options.to, run.options.lockTimeoutMs);
       run.releasedAt = clock.monotonic();
       return;
     } catch (error) {

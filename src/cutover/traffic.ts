@@ -4,6 +4,7 @@ import { authorityOf, type MigrationState, type Side } from '../migration/index.
 import { withDeadline } from '../runtime/index.ts';
 import type { Finding } from '../store/index.ts';
 import type { TrafficHook } from '../traffic/index.ts';
+import { expectedGuard } from './guard-roles.ts';
 
 /** A hook that takes longer to answer counts as one that does not. */
 const ANSWER_MS = 5_000;
@@ -90,6 +91,34 @@ export async function letTrafficGo(
     state = await control.load(migration.name);
     if (state.epoch === epoch) return;
   }
+}
+
+const HELD = ':held';
+
+/** A guard's mark, once no step of the attempt may find its own there: it says that traffic may still be held. */
+export const heldMark = (attempt: string): string =>
+  attempt.endsWith(HELD) ? attempt : `${attempt}${HELD}`;
+
+/**
+ * Lets traffic go when the guard of this side carries the mark of an ended attempt. An authority is opened to foreign writers first, or they would come
+ * to a shut door; its mark stays, in another form, and is the evidence until the caller clears it.
+ */
+export async function finishHeld(
+  context: MigrationContext,
+  side: Side,
+  lockTimeoutMs: number,
+): Promise<void> {
+  const { control, migration, stores } = context;
+  const { guard } = stores[side];
+  // The guard before the state: see `clearStaleMark`.
+  const row = await guard.read();
+  if (row.attempt === null) return;
+  const state = await control.load(migration.name);
+  if (state.cutover !== null) return;
+  const open = { ...expectedGuard(state, side), attempt: heldMark(row.attempt) };
+  if (row.attempt !== open.attempt && !(await guard.change(row, open, lockTimeoutMs)))
+    return finishHeld(context, side, lockTimeoutMs);
+  await letTrafficGo(context, state);
 }
 
 /** Every hook at the same time, each to its end; throws what went wrong, by name. */

@@ -10,7 +10,7 @@ import { withDeadline } from '../runtime/index.ts';
 import type { GuardState } from '../store/index.ts';
 import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
 import { clearStaleMark } from './guard-roles.ts';
-import { hasTraffic, letTrafficGo } from './traffic.ts';
+import { hasTraffic, heldMark, letTrafficGo } from './traffic.ts';
 
 /** What an undo came to. `committed`: too late, the attempt had passed the point of no return. */
 export interface UndoResult {
@@ -72,7 +72,7 @@ export async function undoCutover(
     context,
     newcomer,
     attempt,
-    { role: 'follower', epoch, attempt: hasTraffic(context) ? `${attempt}:held` : null },
+    { role: 'follower', epoch, attempt: hasTraffic(context) ? heldMark(attempt) : null },
     left() / 2,
     limits.lockTimeoutMs,
   );
