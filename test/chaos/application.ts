@@ -6,17 +6,18 @@ import { ShopWorkload } from '../../src/demo/shop-workload.ts';
 import { ChangeoverError } from '../../src/errors/index.ts';
 import { createRouter, type Router } from '../../src/router/index.ts';
 import { seededRandom } from '../../src/runtime/index.ts';
+import { jumpingRuntime } from './chaos-clock.ts';
 import {
   type ChaosAddresses,
   collection,
   labelOf,
-  leaseMs,
   openChaosMigration,
+  leaseMs as usualLeaseMs,
 } from './chaos-migration.ts';
 import type { ChildCommand, ChildMessage } from './child-messages.ts';
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ShopApplicationOptions &
-  ChaosAddresses & { readonly stateFile: string };
+  ChaosAddresses & { readonly stateFile: string; readonly leaseMs?: number };
 const send = (message: ChildMessage): void => {
   if (process.connected) process.send?.(message);
 };
@@ -30,7 +31,8 @@ const ledger = openLedger(options.ledgerPath);
 const earlier = readLedger(options.ledgerPath);
 ledger.append({ t: 'start', pid: process.pid, at: monotonicMs() });
 const random = seededRandom(options.seed * 1_000 + options.process * 100 + options.incarnation);
-const opened = await openChaosMigration(options);
+const { runtime, jump } = jumpingRuntime();
+const opened = await openChaosMigration(options, runtime);
 
 let killArmed = false;
 const router = await startRouter();
@@ -41,7 +43,7 @@ async function startRouter(): Promise<Router> {
     try {
       return await createRouter(opened, {
         label: labelOf(`application ${options.process + 1}`),
-        leaseMs,
+        leaseMs: options.leaseMs ?? usualLeaseMs,
         graceMs,
         stateFile: options.stateFile,
         authorityTimeoutMs: 3_000,
@@ -74,6 +76,7 @@ const workload = new ShopWorkload(options, router.collection(collection), ledger
 workload.recall(earlier);
 
 let stopping = false;
+let paused = false;
 let busy = 0;
 
 async function guarded(step: () => Promise<void>): Promise<void> {
@@ -87,7 +90,7 @@ async function guarded(step: () => Promise<void>): Promise<void> {
 
 async function loop(step: () => Promise<void>): Promise<void> {
   while (!stopping) {
-    await guarded(step);
+    if (!paused) await guarded(step);
     await sleep(random.next() * 2 * options.thinkMs);
   }
 }
@@ -101,10 +104,19 @@ async function stop(): Promise<void> {
   process.disconnect();
 }
 
+async function pause(): Promise<void> {
+  paused = true;
+  while (busy > 0) await sleep(5);
+  send({ type: 'quiet' });
+}
+
 process.on('message', (command: ChildCommand) => {
   if (command.type === 'stop') void stop();
+  if (command.type === 'pause') void pause();
+  if (command.type === 'resume') paused = false;
+  if (command.type === 'clock') jump(command.offsetMs);
   if (command.type === 'kill-between-two-writes') killArmed = true;
-  if (command.type === 'token' && !stopping)
+  if (command.type === 'token' && !stopping && !paused)
     void guarded(() => workload.readWithToken(command.id, command.op, command.token));
 });
 

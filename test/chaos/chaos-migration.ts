@@ -3,6 +3,7 @@ import { sqlite } from '../../src/adapters/sqlite/index.ts';
 import { defineMigration, type OpenedMigration, openMigration } from '../../src/config/index.ts';
 import { legacyColumns } from '../../src/demo/shop-schema.ts';
 import { legacyToModern, modernToLegacy } from '../../src/demo/shop-transform.ts';
+import { type Runtime, systemRuntime } from '../../src/runtime/index.ts';
 import type { WriteMode } from './chaos-options.ts';
 
 export const collection = 'customers';
@@ -20,7 +21,10 @@ export interface ChaosAddresses {
 const latencyBudgetMs = 250;
 
 /** The migration of the demo, with every write mode and either control store. The caller closes it. */
-export function openChaosMigration(addresses: ChaosAddresses): Promise<OpenedMigration> {
+export function openChaosMigration(
+  addresses: ChaosAddresses,
+  runtime: Runtime = systemRuntime,
+): Promise<OpenedMigration> {
   const { mode, controlUrl, controlPath } = addresses;
   const ofCustomer = { key: ['customer_id', 'kind'], parent: ['customer_id'] };
   return openMigration(
@@ -50,6 +54,7 @@ export function openChaosMigration(addresses: ChaosAddresses): Promise<OpenedMig
         },
       },
     }),
+    { runtime },
   );
 }
 

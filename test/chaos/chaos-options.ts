@@ -77,16 +77,28 @@ export function parseChaosOptions(args: readonly string[]): ChaosOptions {
   };
 }
 
-function number(name: string, text: string, min: number): number {
+const number = (name: string, text: string, min: number): number =>
+  readNumber(name, text, min, usage);
+const oneOf = <T extends string>(name: string, text: string | undefined, known: readonly T[]): T =>
+  readChoice(name, text, known, usage);
+
+/** The number of an option; throws an Error with the usage. */
+export function readNumber(name: string, text: string, min: number, help: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value) || value < min)
-    throw new Error(`--${name} ${text} is not a number from ${min} on.\n\n${usage}`);
+    throw new Error(`--${name} ${text} is not a number from ${min} on.\n\n${help}`);
   return value;
 }
 
-function oneOf<T extends string>(name: string, text: string | undefined, known: readonly T[]): T {
+/** The one of `known` that an option names; throws an Error with the usage. */
+export function readChoice<T extends string>(
+  name: string,
+  text: string | undefined,
+  known: readonly T[],
+  help: string,
+): T {
   const found = known.find((one) => one === text);
   if (found === undefined)
-    throw new Error(`--${name} ${text} is none of ${known.join(', ')}.\n\n${usage}`);
+    throw new Error(`--${name} ${text} is none of ${known.join(', ')}.\n\n${help}`);
   return found;
 }

@@ -85,19 +85,33 @@ export class Child {
 
   /** SIGSTOP for so long, then SIGCONT, even when we are gone by then. */
   async freeze(ms: number): Promise<void> {
+    const thaw = this.suspend(ms);
+    await sleep(ms);
+    thaw();
+  }
+
+  /** SIGSTOP until the returned function is called, or a second after `maxMs` by itself. */
+  suspend(maxMs: number): () => void {
     const pid = this.pid;
-    if (pid === undefined) return;
+    if (pid === undefined) return () => {};
     process.kill(pid, 'SIGSTOP');
-    await this.thawAfter(ms);
+    return this.#thawing(pid, maxMs);
   }
 
   async thawAfter(ms: number): Promise<void> {
     const pid = this.pid;
     if (pid === undefined) return;
-    const script = `sleep ${(ms / 1_000 + 1).toFixed(1)}; kill -CONT ${pid}`;
-    spawn('/bin/sh', ['-c', script], { detached: true, stdio: 'ignore' }).unref();
+    const thaw = this.#thawing(pid, ms);
     await sleep(ms);
-    if (this.pid === pid) process.kill(pid, 'SIGCONT');
+    thaw();
+  }
+
+  #thawing(pid: number, maxMs: number): () => void {
+    const script = `sleep ${(maxMs / 1_000 + 1).toFixed(1)}; kill -CONT ${pid}`;
+    spawn('/bin/sh', ['-c', script], { detached: true, stdio: 'ignore' }).unref();
+    return () => {
+      if (this.pid === pid) process.kill(pid, 'SIGCONT');
+    };
   }
 
   /** Ends it in order. False: it had to be killed. */

@@ -9,9 +9,9 @@ import type { Child } from './child.ts';
 /** One kind of fault: does it, and undoes it. The result says what was done. */
 type Fault = (world: ChaosWorld, random: Random) => Promise<string>;
 
-const choose = (children: readonly Child[], random: Random): Child =>
+export const choose = (children: readonly Child[], random: Random): Child =>
   children[Math.floor(random.next() * children.length)] as Child;
-const between = (random: Random, from: number, to: number): number =>
+export const between = (random: Random, from: number, to: number): number =>
   Math.round(from + random.next() * (to - from));
 
 function killChild(of: (world: ChaosWorld) => readonly Child[]): Fault {
@@ -62,7 +62,7 @@ function killServer(name: ServerName): Fault {
 }
 
 /** A machine under such a load may take its time. */
-async function restart(server: PrivatePostgres): Promise<void> {
+export async function restart(server: PrivatePostgres): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       return await server.start();

@@ -4,20 +4,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { caughtUp } from '../../src/capture/index.ts';
-import {
-  compareStores,
-  countRequests,
-  historyOf,
-  judgeReads,
-  judgeStore,
-  longestWriteMs,
-} from '../../src/demo/judge.ts';
+import { type countRequests, historyOf, longestWriteMs } from '../../src/demo/judge.ts';
 import { takeSnapshot } from '../../src/demo/store-snapshot.ts';
 import { sabotage } from '../../src/demo/story-sabotage.ts';
-import { judgeAuthority, versionedWrites } from './authority-epochs.ts';
 import { type ChaosAddresses, openChaosMigration } from './chaos-migration.ts';
 import type { ChaosWorld } from './chaos-world.ts';
-import { describeWrongReads } from './wrong-reads.ts';
+import { examine } from './examination.ts';
 
 export interface ChaosResult {
   readonly ok: boolean;
@@ -34,29 +26,23 @@ export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
     [operator, ...applications].map(async (child) => ((await child.stop()) ? [] : [child.name])),
   );
   const hung = inOrder.flat().map((name) => `${name} did not end in order`);
-  const drained = await drain(world);
+  const drained = await drainQueues(addresses);
   await Promise.all(workers.map((child) => child.stop()));
   const ledgers = world.ledgers();
-  const history = historyOf(ledgers);
-  if (options.sabotage !== null) await sabotage(addresses.targetUrl, options.sabotage, history);
+  if (options.sabotage !== null)
+    await sabotage(addresses.targetUrl, options.sabotage, historyOf(ledgers));
   const [source, target] = await Promise.all([
     takeSnapshot(addresses.sourceUrl, 'source'),
     takeSnapshot(addresses.targetUrl, 'target'),
   ]);
-  const requests = countRequests(history);
-  const reads = judgeReads(before, history);
-  const sourceFaults = judgeStore(before, history, source);
-  const targetFaults = judgeStore(before, history, target);
-  const both = compareStores(source, target);
-  const versioned = versionedWrites(ledgers);
-  const authority = judgeAuthority(versioned);
-  const kinds = (kind: string): number =>
-    new Set([...sourceFaults, ...targetFaults].flatMap((f) => (f.kind === kind ? [f.id] : [])))
-      .size;
+  const { requests, reads, versioned, authority, faults, count } = examine(before, ledgers, {
+    source,
+    target,
+  });
   const checks: readonly (readonly [string, number, string])[] = [
-    ['lost', kinds('lost'), 'acknowledged, and missing from a store'],
-    ['differing', Math.max(kinds('differing'), both.length), 'between ledger, source and target'],
-    ['resurrected', kinds('resurrected'), 'deleted, and back again'],
+    ['lost', count('lost'), 'acknowledged, and missing from a store'],
+    ['differing', count('differing'), 'between ledger, source and target'],
+    ['resurrected', count('resurrected'), 'deleted, and back again'],
     ['two authorities', authority.length, `${versioned.length} acknowledged writes with a version`],
     ['stale reads', reads.stale, `of ${reads.tokensChecked} with a token`],
     ['wrong reads', reads.wrong, `of ${requests.reads}`],
@@ -64,11 +50,6 @@ export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
     ['violations', report.violations.length + hung.length, 'seen on the way'],
     ['nothing done', requests.acknowledgedWrites === 0 ? 1 : 0, ''],
   ];
-  const faults = [
-    ...sourceFaults.map((fault) => ({ ...fault, store: 'source' })),
-    ...targetFaults.map((fault) => ({ ...fault, store: 'target' })),
-    ...both.map((fault) => ({ ...fault, store: 'both' })),
-  ].map(({ kind, id, store, why }) => `${kind}: customer ${id} in ${store}: ${why}`);
   const ok = checks.every(([, number]) => number === 0);
   const kept = ok || options.sabotage !== null ? [] : [`    ledgers: ${keepLedgers(world)}`];
   return {
@@ -80,13 +61,7 @@ export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
         ([name, number, words]) =>
           `  ${number === 0 ? '✓' : '✗'} ${name.padEnd(16)} ${String(number).padStart(6)}   ${words}`,
       ),
-      ...[
-        ...faults,
-        ...describeWrongReads(before, history),
-        ...authority,
-        ...report.violations,
-        ...hung,
-      ]
+      ...[...faults, ...authority, ...report.violations, ...hung]
         .slice(0, shown)
         .map((text) => `    ${text}`),
       ...kept,
@@ -127,7 +102,7 @@ function table(
 }
 
 /** Waits until our own look into the queue tables finds nothing; what is left after that. */
-async function drain({ addresses }: ChaosWorld): Promise<number> {
+export async function drainQueues(addresses: ChaosAddresses): Promise<number> {
   if (addresses.mode === 'log' && !(await logIsApplied(addresses))) return Number.NaN;
   const until = performance.now() + drainMs;
   for (;;) {

@@ -41,6 +41,7 @@ async function run(world: ChaosWorld, signal: AbortSignal): Promise<number> {
 async function main(): Promise<number> {
   const [first, ...rest] = process.argv.slice(2);
   if (first === 'capture') return (await import('./capture.ts')).captureChaos(rest);
+  if (first === 'switch') return (await import('./switch.ts')).switchChaos(rest);
   let options: ChaosOptions;
   try {
     options = parseChaosOptions(process.argv.slice(2));

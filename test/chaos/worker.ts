@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { applierDefaults } from '../../src/capture/index.ts';
 import { ChangeoverError } from '../../src/errors/index.ts';
 import { startWorker, type Worker } from '../../src/worker/index.ts';
+import { jumpingRuntime } from './chaos-clock.ts';
 import { type ChaosAddresses, labelOf, leaseMs, openChaosMigration } from './chaos-migration.ts';
 import type { ChildCommand, ChildMessage } from './child-messages.ts';
 
@@ -15,7 +16,8 @@ const send = (message: ChildMessage): void => {
 process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => {});
 
-const opened = await openChaosMigration(options);
+const { runtime, jump } = jumpingRuntime();
+const opened = await openChaosMigration(options, runtime);
 const worker = await start();
 
 async function start(): Promise<Worker> {
@@ -37,6 +39,7 @@ async function start(): Promise<Worker> {
 }
 
 process.on('message', (command: ChildCommand) => {
+  if (command.type === 'clock') jump(command.offsetMs);
   if (command.type !== 'stop') return;
   void worker
     .close()
