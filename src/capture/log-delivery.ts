@@ -162,7 +162,7 @@ function sumOf(a: Entered, b: Entered): Entered {
 function unknownField({ collection }: Change, field: string, cause: unknown): ChangeoverError {
   return new ChangeoverError(
     'SCHEMA_CHANGED',
-    `Records of "${collection}" come with "${field}", which the follower's tables do not have. Add it there and start the worker again, or leave it out (columns in the configuration, or the transform). Nothing was skipped.`,
+    `Records of "${collection}" come with "${field}", which the follower's tables do not have. Add it there, or leave it out (columns in the configuration, or the transform) and start the worker again.`,
     { cause, data: { collection, field } },
   );
 }

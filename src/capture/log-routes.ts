@@ -83,7 +83,7 @@ function fieldsOf(
 function lacking(table: LogTable, column: string, collection: Collection): ChangeoverError {
   return new ChangeoverError(
     'SCHEMA_CHANGED',
-    `Table ${table.schema}.${table.name} has no column "${column}" in the log, which collection "${collection.name}" needs: it was dropped or renamed. Adapt the configuration, or take the change back; nothing was skipped.`,
+    `Table ${table.schema}.${table.name} has no column "${column}" in the log, which collection "${collection.name}" needs: it was dropped or renamed. Adapt the configuration and start the worker again, or take the change back.`,
     { data: { table: `${table.schema}.${table.name}`, column, collection: collection.name } },
   );
 }

@@ -171,7 +171,7 @@ export const errorCatalogue = {
   SCHEMA_CHANGED: entry(
     'halt',
     'A table changed its form in the middle of the migration in a way that the mapping does not cover.',
-    'Adapt the mapping or take the change back, as the message says, then start the worker again; nothing was skipped.',
+    'Nothing was skipped: the log goes on from here as soon as the tables and the mapping fit.',
   ),
   LEFTOVERS_FOUND: entry(
     'reject',
