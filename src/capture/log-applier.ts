@@ -2,6 +2,7 @@ import type { MigrationContext } from '../control/index.ts';
 import { ChangeoverError, isChangeoverError } from '../errors/index.ts';
 import type { ChangeStream, LogCheckpoint } from '../log/index.ts';
 import { type MigrationState, routingTable } from '../migration/index.ts';
+import { forgetTables } from './log-forms.ts';
 import { LogSession } from './log-session.ts';
 import { presentStream, type StreamEnds } from './log-stream.ts';
 
@@ -57,6 +58,8 @@ export async function followLog(
   const pass = passes.enter();
   const begun = pass.state;
   pass.leave();
+  // What stopped the last session may have been added since, and another process may have met a new form before us.
+  forgetTables(context);
   if (routingTable[begun.phase].follow !== 'apply') return 'idle';
   const ends = presentStream(context, begun);
   if (ends === null) return 'idle';

@@ -12,7 +12,7 @@ import {
   type Spelling,
   type StoredColumn,
 } from '../mapping/index.ts';
-import type { Shape, Side, Transform } from '../migration/index.ts';
+import type { Collection, Shape, Side, Transform } from '../migration/index.ts';
 import type { TableDescription } from '../store/index.ts';
 import type { CollectionDraft } from './migration-config.ts';
 import { findTable } from './resolve-shape.ts';
@@ -43,6 +43,8 @@ export interface CollectionMapping {
   /** Columns of one side that the other one has not, where there is no transform: nothing can be written with them. */
   readonly alone: Readonly<Record<Side, readonly string[]>>;
   readonly converters: Readonly<Record<'forward' | 'backward', RecordConverter | null>>;
+  /** See `Collection.convertedFields`. */
+  readonly convertedFields: Collection['convertedFields'];
   /** See `Collection.passesText`. */
   readonly passesText: boolean;
 }
@@ -109,6 +111,10 @@ export function mapCollection(
     transformed,
     columns,
     alone,
+    convertedFields:
+      alike || transformed
+        ? undefined
+        : { source: new Set(source.keys()), target: new Set(target.keys()) },
     passesText:
       !transformed &&
       alone.source.length === 0 &&

@@ -38,10 +38,14 @@ export function tablesOf(
 export function transformsOf(
   { forward, backward, identity }: CollectionDraft,
   mapping: CollectionMapping | undefined,
-): Pick<Collection, 'forward' | 'backward' | 'identity' | 'columnwise' | 'passesText'> {
+): Pick<
+  Collection,
+  'forward' | 'backward' | 'identity' | 'columnwise' | 'passesText' | 'convertedFields'
+> {
   if (mapping === undefined) return { forward, backward, identity };
-  const { converters, transformed } = mapping;
+  const { converters, transformed, convertedFields } = mapping;
   return {
+    ...(convertedFields === undefined ? {} : { convertedFields }),
     passesText: mapping.passesText,
     forward: withConversion(forward, converters.forward, transformed),
     backward: withConversion(backward, converters.backward, transformed),

@@ -38,6 +38,8 @@ export interface StoreSetup {
   /** Installs the outbox trigger on the tables of a collection. Idempotent. */
   installCapture(collection: string): Promise<void>;
   removeCapture(collection: string): Promise<void>;
+  /** A table was altered: what is remembered of columns is looked up again at the next use. Without it nothing is remembered. */
+  readonly forgetTables?: () => void;
   /** What of ours exists. */
   objects(): Promise<readonly InstalledObject[]>;
   /** Removes everything of ours. Idempotent. */

@@ -32,6 +32,13 @@ export class WholeMigration {
   /** `changeover check`; then `changeover start` and a worker. */
   async start(...flags: readonly string[]): Promise<void> {
     await this.run('start', ...flags);
+    await this.reopen();
+  }
+
+  /** As a new process would: nothing of the old one is remembered. */
+  async reopen(): Promise<void> {
+    await this.stopWorker();
+    await this.#opened?.close();
     const { definition } = await loadConfig(this.folder);
     this.#opened = await openMigration(definition, { folder: this.folder });
     await this.startWorker();

@@ -51,6 +51,8 @@ export function createMysqlSetup(parts: MysqlStoreParts): StoreSetup {
       });
     },
 
+    forgetTables: () => catalog.forget(),
+
     objects: () => objects(parts),
 
     async uninstall() {

@@ -66,6 +66,8 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
       });
     },
 
+    forgetTables: () => catalog.forget(),
+
     objects: () => objects(parts),
 
     async uninstall() {
