@@ -122,9 +122,8 @@ describe.each(PAIRS)(
         await add(source);
         await fill(source);
         await stopped(whole, /SCHEMA_CHANGED.*"extra"/);
-        expect(whole.problems.join('\n').match(/nothing was skipped/gi)).toHaveLength(
-          whole.problems.length,
-        );
+        const told = whole.problems.find((problem) => problem.includes('SCHEMA_CHANGED'));
+        expect(told?.match(/nothing was skipped/gi)).toHaveLength(1);
         await add(target);
         await filled(target);
       });

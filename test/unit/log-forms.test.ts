@@ -52,6 +52,18 @@ test('a column that another worker knew and that is gone, or of another type, st
   );
 });
 
+test('that nothing was skipped is said once, whatever stops the log', async () => {
+  const context = await memoryMigration('log').open('worker');
+  await look(context, first);
+  for (const form of [
+    { id: 'bigint', name: 'int' },
+    { id: 'bigint', label: 'text' },
+  ]) {
+    const error = await look(context, form).catch(String);
+    expect(String(error).match(/nothing was skipped/gi)).toHaveLength(1);
+  }
+});
+
 test('an added column is followed, and missed once it has been seen', async () => {
   const context = await memoryMigration('log').open('worker');
   await look(context, first);
