@@ -216,7 +216,8 @@ export function logLine({
 }
 
 /** A place in a log for people: without what tells apart logs of one name. */
-const shown = (place: string | null): string => (place ?? 'its beginning').replace(/@[\d-]+$/, '');
+const shown = (place: string | null): string =>
+  (place ?? 'its beginning').replace(/(:\d+)[@ ].*$/, '$1');
 
 /** `1.5 MB`. */
 function bytes(count: number): string {
