@@ -10,3 +10,4 @@ export {
   type ShadowReadOptions,
 } from './router-options.ts';
 export { openStateView, type Pass, type StateView, type StateViewOptions } from './state-view.ts';
+export { tokenSubject } from './token.ts';

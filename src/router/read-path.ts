@@ -14,6 +14,7 @@ import { compareVersions, type DataRecord, encodeKey, type Key, keyOf } from '..
 import { withDeadline } from '../runtime/index.ts';
 import type { ReadAnswer } from '../store/index.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
+import { lostIn, readBehindGap, refuseBehindGap } from './gap-tokens.ts';
 import type { ShadowReads } from './shadow-reads.ts';
 import type { StateView } from './state-view.ts';
 import { everySubject, type TokenCodec, type TokenEntry, tokenSubject } from './token.ts';
@@ -106,7 +107,7 @@ export class ReadPath {
         answer = await this.#readAuthority(collection, side, key, bearer, state);
       const shown = side === view ? answer : toFollower(collection, view, answer);
       this.#emit(collection.name, side, why, 'ok', clock.monotonic() - started);
-      if (routingTable[state.phase].shadowReads)
+      if (routingTable[state.phase].shadowReads && !state.gap)
         this.#shadow.keyed(collection, state, side, key, answer);
       return shown;
     } catch (error) {
@@ -138,9 +139,10 @@ export class ReadPath {
     }
     try {
       if (bearer && bearer.epoch > state.epoch) throw behind();
+      if (bearer) await refuseBehindGap(this.#context, state, lostIn(state, bearer.entries));
       const answer = await closures[side]();
       this.#emit(name, side, why, 'ok', clock.monotonic() - started);
-      if (routingTable[state.phase].shadowReads)
+      if (routingTable[state.phase].shadowReads && !state.gap)
         this.#shadow.closures(name, closures, side, answer, same);
       return answer;
     } catch (error) {
@@ -196,6 +198,9 @@ export class ReadPath {
     bearer: Bearer | null,
     state: MigrationState,
   ): Promise<DataRecord | null> {
+    const lost = bearer === null ? [] : lostIn(state, bearer.entries);
+    if (lost.length > 0)
+      return readBehindGap(this.#context, state, lost, { collection, side, key });
     const stale = bearer !== null && bearer.epoch > state.epoch;
     const [answer] = await this.#context.stores[side].records.read(collection.name, [key], {
       withFence: stale,

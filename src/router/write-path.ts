@@ -4,6 +4,7 @@ import {
   authorityOf,
   type Collection,
   collectionOf,
+  forwardIsShut,
   type MigrationState,
   otherSide,
   routingTable,
@@ -93,14 +94,17 @@ export class WritePath {
     const write = this.#authorityWrite(state, authority, request);
     if (follow !== 'apply')
       return this.#writeWithoutFollower(state, authority, write, request.collection, timing.stuck);
+    if (state.gap && request.action !== 'put') await this.#touch(authority, request);
     // The log tells the follower, whoever wrote.
     if (request.collection.capture === 'log')
       return this.#commit(authority, { ...write, journal: 'log' });
-    if (request.collection.failureMode === 'fail-closed')
+    // After a rescue the follower is sealed for a while: nobody waits for it, whatever was declared.
+    const shut = forwardIsShut(state);
+    if (!shut && request.collection.failureMode === 'fail-closed')
       return this.#failClosed.write(state, authority, write, request.collection);
-    if (request.collection.write === 'parallel')
+    if (!shut && request.collection.write === 'parallel')
       return this.#writeParallel(state, authority, write, request.collection);
-    const deferred = request.collection.write === 'deferred';
+    const deferred = shut || request.collection.write === 'deferred';
     const written = await this.#commit(authority, {
       ...write,
       journal: 'change',
@@ -115,6 +119,15 @@ export class WritePath {
       collection.latencyBudgetMs,
     );
     return written;
+  }
+
+  /**
+   * A delete, or an update, may find nothing, because the record stands only in the gap of a rescue; it would leave no trace, and the record would come back by the
+   * gap. So it leaves one before. Whoever brings the record back looks for it under the key's lock: either sees it, or the delete sees the record.
+   */
+  async #touch(authority: Side, { collection, key }: WriteRequest): Promise<void> {
+    const { queue } = this.#context.stores[authority];
+    await queue.enqueue([{ collection: collection.name, key, kind: 'change', graceMs: 0 }]);
   }
 
   /** The request in the authority's shape. */

@@ -1,4 +1,4 @@
-export type { PairDifference } from './comparator.ts';
+export { createComparator, type Pair, type PairDifference } from './comparator.ts';
 export { diffKey, type KeyDiff } from './diff-key.ts';
 export { type ParitySummary, summariseEvidence } from './parity.ts';
 export type { Standing } from './queue-standing.ts';

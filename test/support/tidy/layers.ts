@@ -4,7 +4,7 @@
  */
 const BASE = ['errors', 'runtime', 'record', 'mapping', 'migration'];
 const PORTS = ['log', 'store', 'traffic', 'capture', 'queue', 'control'];
-const ENGINES = ['router', 'backfill', 'verify', 'gates', 'cutover', 'controller'];
+const ENGINES = ['router', 'backfill', 'verify', 'gates', 'cutover', 'rescue', 'controller'];
 const BELOW_WORKER = [...BASE, ...PORTS, ...ENGINES, 'telemetry'];
 
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
@@ -28,8 +28,10 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   verify: [...BASE, ...PORTS],
   gates: [...BASE, ...PORTS, 'verify'],
   cutover: [...BASE, ...PORTS, 'verify', 'router'],
+  // What a rescue left behind: tokens name its records, the comparator weighs them.
+  rescue: [...BASE, ...PORTS, 'verify', 'router', 'cutover'],
   // The operator's side; `control` stays a pure port.
-  controller: [...BASE, ...PORTS, 'gates', 'cutover'],
+  controller: [...BASE, ...PORTS, 'gates', 'cutover', 'rescue'],
 
   adapters: [...BASE, ...PORTS],
 

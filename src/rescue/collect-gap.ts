@@ -1,0 +1,109 @@
+import { groupByCollection, groupByKey, prepareStream, streamEnds } from '../capture/index.ts';
+import { applyEvent, type GapStatus, type MigrationContext } from '../control/index.ts';
+import { ChangeoverError, messageOf } from '../errors/index.ts';
+import { collectionOf, type MigrationState } from '../migration/index.ts';
+import { withDeadline } from '../runtime/index.ts';
+import { collectFromLog } from './gap-log.ts';
+import { findGap, type OpenGap } from './open-gap.ts';
+import { recordKeys } from './record-keys.ts';
+import { sweepCollection } from './sweep-gap.ts';
+import { expectSealed, sealTarget } from './target-guard.ts';
+
+export interface CollectOptions {
+  readonly actor: string;
+  readonly reason: string;
+  /** Queue or log are lost: everything is compared instead. Default false. */
+  readonly sweep?: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface CollectReport {
+  readonly state: MigrationState;
+  /** `before`: it was collected already. `none`: no gap is open. */
+  readonly outcome: 'collected' | 'before' | 'none';
+  readonly counts: Readonly<Record<GapStatus, number>> | null;
+}
+
+const QUEUE_PAGE = 500;
+const PREPARE_MS = 30_000;
+const SEQUENCES_MS = 5_000;
+
+/**
+ * Makes safe what only the target has: seal it, write down the records that its queue and its log name, and only then say so in the state, which lets
+ * forward run again. Idempotent and repeatable up to the change of state, by any process: the target is sealed, so every look at it
+ * sees the same, and what is written down already stays.
+ *
+ * STORE_UNAVAILABLE while the target does not answer; CONTROL_MISMATCH and LOG_LOST when its guard, queue or log are not those that the rescue
+ * left: then with `sweep`.
+ */
+export async function collectGap(
+  context: MigrationContext,
+  options: CollectOptions,
+): Promise<CollectReport> {
+  const { control, migration } = context;
+  const { signal } = options;
+  const first = await findGap(context);
+  if (first === null)
+    return { state: await control.load(migration.name), outcome: 'none', counts: null };
+  const counts = () => control.gaps.counts(migration.name, first.gap.rescue);
+  if (first.gap.stage === 'collected')
+    return { state: first.state, outcome: 'before', counts: await counts() };
+  const sweep = options.sweep === true;
+  await sealTarget(context, sweep);
+  await collectFromQueue(first, sweep, signal);
+  const log = sweep ? null : await collectFromLog(first, signal);
+  for (const collection of migration.collections.values()) {
+    if (sweep || log?.truncated.has(collection.name))
+      await sweepCollection(first, collection, signal);
+  }
+  await prepareForward(first);
+  await raiseSequences(context);
+  await expectSealed(first);
+  const { rescue } = first.gap;
+  const detail = { records: await counts(), sweep };
+  const { actor, reason } = options;
+  const event = { type: 'gap-collected', rescue } as const;
+  const state = await applyEvent(context, event, { actor, reason, detail });
+  return { state, outcome: 'collected', counts: detail.records };
+}
+
+/** Every entry, whoever has claimed it, and dead ones: its key, not its payload, is what it tells. */
+async function collectFromQueue(gap: OpenGap, sweep: boolean, signal: AbortSignal): Promise<void> {
+  const { queue } = gap.context.stores.target;
+  if (!queue.entries) {
+    if (sweep) return;
+    throw new ChangeoverError(
+      'LOG_UNSUPPORTED',
+      'The target cannot list its queue: `changeover rescue collect --sweep` compares everything instead.',
+    );
+  }
+  let after: bigint | null = null;
+  for (;;) {
+    signal.throwIfAborted();
+    const page = await queue.entries(after, QUEUE_PAGE);
+    for (const [name, works] of groupByCollection(groupByKey(page))) {
+      const keys = works.map(({ key }) => key);
+      await recordKeys(gap, collectionOf(gap.context.migration, name), keys, 'queue');
+    }
+    const last = page.at(-1);
+    if (last === undefined || page.length < QUEUE_PAGE) return;
+    after = last.id;
+  }
+}
+
+/** A target that did not answer at the rescue does not know yet where the source's log begins for it. */
+async function prepareForward({ context, state }: OpenGap): Promise<void> {
+  const forward = streamEnds(context, 'source', state.epoch);
+  if (forward) await prepareStream(forward, PREPARE_MS);
+}
+
+/** So that the source does not give a number again that a record of the gap has. Only comfort: if it does, that record is a conflict. */
+async function raiseSequences({ runtime, stores }: MigrationContext): Promise<void> {
+  const raise = async (): Promise<void> => {
+    const values = await stores.target.guard.sequenceValues();
+    if (values.size > 0) await stores.source.guard.raiseSequences(values);
+  };
+  await withDeadline(runtime.clock, SEQUENCES_MS, 'raising sequences', raise()).catch(
+    (error: unknown) => messageOf(error),
+  );
+}

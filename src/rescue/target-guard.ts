@@ -1,0 +1,70 @@
+import type { MigrationContext } from '../control/index.ts';
+import { describeGuard } from '../cutover/index.ts';
+import { ChangeoverError } from '../errors/index.ts';
+import type { GuardState } from '../store/index.ts';
+import { findGap, type OpenGap } from './open-gap.ts';
+
+const LOCK_MS = 1_000;
+const TRIES_MAX = 20;
+
+const sealedIn = ({ state }: OpenGap): GuardState => ({
+  role: 'sealed',
+  epoch: state.epoch,
+  attempt: null,
+});
+
+/**
+ * Shuts the target for everybody until the gap is collected; the exclusive lock waits for whoever was still let in. The first thing that is done to a
+ * target that answers again. Sound because the guard is read *before* the state: while this gap is uncollected no attempt is under way, and no
+ * other role is right, so whatever the row says is a leftover of the epoch that ended; and the change is a compare-and-set from exactly that row.
+ *
+ * CONTROL_MISMATCH when the row is one that the rescue cannot have left: a target that was restored from a backup, or of a later epoch. `anyway` seals the
+ * former, for a gap that is found by comparison.
+ */
+export async function sealTarget(context: MigrationContext, anyway: boolean): Promise<void> {
+  const { guard } = context.stores.target;
+  for (let tries = 1; tries <= TRIES_MAX; tries++) {
+    const row = await guard.read();
+    const gap = await findGap(context);
+    if (gap?.gap.stage !== 'uncollected') return;
+    const sealed = sealedIn(gap);
+    if (isSame(row, sealed)) return;
+    const wasAuthority =
+      row.epoch === gap.gap.epoch && (row.role === 'authority' || row.role === 'sealed');
+    const flipped = row.epoch === gap.state.epoch && row.role === 'sealed';
+    const older = row.epoch <= gap.state.epoch && anyway;
+    if (!wasAuthority && !flipped && !older) throw strange(row, gap);
+    if (await guard.change(row, sealed, LOCK_MS)) return;
+  }
+  throw new ChangeoverError('STORE_CONFLICT', 'The guard of the target changes all the time.');
+}
+
+/** STORE_CONFLICT unless the target is still sealed: what was collected is all there is. */
+export async function expectSealed(gap: OpenGap): Promise<void> {
+  const row = await gap.context.stores.target.guard.read();
+  if (isSame(row, sealedIn(gap))) return;
+  throw new ChangeoverError(
+    'STORE_CONFLICT',
+    `The guard of the target is ${describeGuard(row)}, and was sealed when collecting began: it begins again.`,
+  );
+}
+
+/** Once the gap is collected: the target follows. Idempotent; by the same order of looks as `sealTarget`. */
+export async function openTarget(context: MigrationContext): Promise<void> {
+  const { guard } = context.stores.target;
+  const row = await guard.read();
+  const gap = await findGap(context);
+  if (gap?.gap.stage !== 'collected' || !isSame(row, sealedIn(gap))) return;
+  await guard.change(row, { ...row, role: 'follower' }, LOCK_MS);
+}
+
+const isSame = (a: GuardState, b: GuardState): boolean =>
+  a.role === b.role && a.epoch === b.epoch && a.attempt === b.attempt;
+
+function strange(row: GuardState, { gap, state }: OpenGap): ChangeoverError {
+  return new ChangeoverError(
+    'CONTROL_MISMATCH',
+    `The guard of the target is ${describeGuard(row)}; the rescue left authority/${gap.epoch} or sealed/${state.epoch}. The target may have been restored from a backup: then its queue and log do not tell the gap, and \`changeover rescue collect --sweep\` compares everything instead.`,
+    { data: { role: row.role, epoch: row.epoch } },
+  );
+}
