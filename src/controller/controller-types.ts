@@ -11,6 +11,8 @@ import type { LogRetention } from '../log/index.ts';
 import type { MigrationState, Phase, Side } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
 import type { GuardState } from '../store/index.ts';
+import type { GapDesk } from './gap-desk.ts';
+import type { RescueOptions, RescueSurvey } from './rescue-migration.ts';
 
 /** Who acts and why; both go into the audit. */
 export interface Act {
@@ -175,6 +177,12 @@ export interface Controller {
    * authority: REVERSE_NOT_DRAINED when the source lacks changes after a bounded wait.
    */
   rollback(options: RollbackOptions): Promise<RollbackResult>;
+  /** What a rescue would find and leave behind; changes nothing. */
+  surveyRescue(to?: Phase): Promise<RescueSurvey>;
+  /** Authority back to the source now, without the reverse direction drained. See `rescueMigration`. */
+  rescue(options: RescueOptions): Promise<SwitchResult>;
+  /** What a rescue left behind. */
+  readonly gap: GapDesk;
   /**
    * Ends the attempt: `off`, then everything of ours is removed from both stores. Repeat it when it throws half-way. CONTROL_MISMATCH when
    * another control store runs this migration: its journal would be lost.

@@ -10,7 +10,9 @@ import { defaultProfile, type Gate } from '../gates/index.ts';
 import type { MigrationState, Phase } from '../migration/index.ts';
 import { advanceMigration, noAdvance, phaseAhead, planFor } from './advance-migration.ts';
 import type { Act, Controller, ControllerOptions, Plan } from './controller-types.ts';
+import { createGapDesk } from './gap-desk.ts';
 import { migrationStatus } from './migration-status.ts';
+import { rescueMigration, surveyRescue } from './rescue-migration.ts';
 import { abortMigration, decommissionMigration, rollbackMigration } from './rollback-migration.ts';
 import { startMigration } from './start-migration.ts';
 
@@ -40,6 +42,9 @@ export function createController(
     hold: (act) => applyEvent(context, { type: 'hold-work' }, act),
     resume: (act) => applyEvent(context, { type: 'resume-work' }, act),
     rollback: (rollback) => rollbackMigration(context, options, rollback),
+    surveyRescue: (to) => surveyRescue(context, to),
+    rescue: (rescue) => rescueMigration(context, options, rescue),
+    gap: createGapDesk(context),
     abort: (act) => abortMigration(context, options, act),
     decommission: (act) => decommissionMigration(context, act),
     attestGone: (instance, act) => attestGone(context, instance, act),

@@ -1,4 +1,6 @@
 export { createController } from './controller.ts';
+export type { GapDesk } from './gap-desk.ts';
+export type { RescueOptions, RescueSurvey } from './rescue-migration.ts';
 export type {
   AbortOptions,
   AcknowledgementOptions,

@@ -71,7 +71,7 @@ async function nextPlan(
   furtherGates: (to: Phase) => readonly Gate[],
 ): Promise<Plan | null> {
   const to = phaseAhead(state.phase);
-  if (to === null || state.cutover !== null) return null;
+  if (to === null || state.cutover !== null || state.gap !== undefined) return null;
   return planFor(context, state, to, profile, furtherGates(to));
 }
 
