@@ -1,6 +1,8 @@
 import { type ForeignStatement, memoryForeignWriter } from '../../src/adapters/memory/index.ts';
+import type { Row } from '../../src/record/index.ts';
 import type { Random } from '../../src/runtime/index.ts';
-import { type Ledger, routerTimes } from './application.ts';
+import { type Ledger, routerTimes } from './ledger.ts';
+import type { Called, Recorder } from './recorder.ts';
 import type { CollectionName } from './shop-migration.ts';
 import type { Running, World } from './world.ts';
 
@@ -23,9 +25,36 @@ export function directMain(world: World, ledger: Ledger) {
     while (!world.stopping && !world.violation) {
       await clock.sleep(10 + random.next() * 60);
       const statements = transactionOf(world, ledger, random);
+      const settle = record(world, ledger.recorder, process.name, statements);
       // A row that is there already, or is not: half of the transactions fail for it, and so they do for real.
-      await writer.run(statements).catch(() => {});
+      await writer.run(statements).then(settle, () => {});
     }
+  };
+}
+
+/** What a transaction does to records, as it ends. The returned function tells that it was committed. */
+function record(
+  world: World,
+  recorder: Recorder,
+  process: string,
+  statements: readonly ForeignStatement[],
+): () => void {
+  const certain: Called[] = [];
+  const call = (table: string, row: Row, stamp: string | null): Called =>
+    recorder.call(process, `${table} ${row['id']}`, stamp, world.now);
+  for (const statement of statements) {
+    const { table, kind } = statement;
+    if (table !== 'items' && table !== 'orders') continue;
+    const stampOf = ({ stamp }: Row): string | null => (typeof stamp === 'string' ? stamp : null);
+    if (kind === 'insert') certain.push(call(table, statement.row, stampOf(statement.row)));
+    if (kind === 'delete') certain.push(call(table, statement.where, null));
+    if (kind !== 'update') continue;
+    // Of a row that is gone it changes nothing, and does not say so.
+    call(table, { ...statement.where, ...statement.set }, stampOf(statement.set));
+    if ('id' in statement.set) certain.push(call(table, statement.where, null));
+  }
+  return () => {
+    for (const called of certain) recorder.settle(called, 'ok', world.now, null);
   };
 }
 

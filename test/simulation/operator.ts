@@ -5,7 +5,7 @@ import { resumeCutover, switchAuthority } from '../../src/cutover/index.ts';
 import { isChangeoverError, messageOf } from '../../src/errors/index.ts';
 import { authorityOf, type MigrationState, phaseOrder } from '../../src/migration/index.ts';
 import { Violation } from '../../src/testing/simulation/index.ts';
-import type { Ledger } from './application.ts';
+import type { Ledger } from './ledger.ts';
 import type { PlanStep } from './scenario.ts';
 import type { Running, World } from './world.ts';
 

@@ -2,10 +2,13 @@ import { memoryForeignWriter, memoryLayout } from '../../src/adapters/memory/ind
 import { streamName } from '../../src/capture/index.ts';
 import { messageOf } from '../../src/errors/index.ts';
 import { authorityOf, otherSide, routingTable, type Side } from '../../src/migration/index.ts';
+import type { HistoryVerdict } from '../../src/testing/history/index.ts';
 import { Violation } from '../../src/testing/simulation/index.ts';
-import { applicationMain, Ledger, rogueMain } from './application.ts';
+import { applicationMain, rogueMain } from './application.ts';
 import { directMain } from './direct-writer.ts';
 import { endFaults, loosenFaults } from './faults.ts';
+import { judgeHistory } from './judge-history.ts';
+import { Ledger } from './ledger.ts';
 import { operatorMain, PlanProgress } from './operator.ts';
 import { workerMain } from './worker-process.ts';
 import { type Defect, World } from './world.ts';
@@ -20,6 +23,8 @@ export interface SimulationResult {
   readonly virtualMs: number;
   readonly writes: number;
   readonly reads: number;
+  /** Reads of the history by what was asked of them, the last ones of the stores among them. */
+  readonly judged: HistoryVerdict['reads'];
   /** The phase at the end. */
   readonly phase: string;
   readonly lastLines: (count: number, about?: string) => readonly string[];
@@ -35,6 +40,7 @@ export async function simulate(seed: number, defect: Defect = {}): Promise<Simul
   const world = new World(seed, defect);
   const ledger = new Ledger();
   const progress = new PlanProgress();
+  let verdict: HistoryVerdict | null = null;
   const onUnhandled = (error: unknown): void =>
     world.violate(new Violation('H', 'a promise', `nobody handled ${messageOf(error)}`));
   process.on('unhandledRejection', onUnhandled);
@@ -58,6 +64,7 @@ export async function simulate(seed: number, defect: Defect = {}): Promise<Simul
         new Violation('G2', 'the world', `not quiet: ${describeUnrest(world, ledger)}`),
       );
     judgeEnd(world, ledger);
+    verdict = judgeHistory(world, ledger);
   } finally {
     process.off('unhandledRejection', onUnhandled);
   }
@@ -69,6 +76,7 @@ export async function simulate(seed: number, defect: Defect = {}): Promise<Simul
     virtualMs: world.now,
     writes: ledger.writes,
     reads: ledger.reads,
+    judged: verdict?.reads ?? { linearizable: 0, token: 0, written: 0 },
     phase: world.truth.state?.phase ?? 'off',
     lastLines: (count, about) => world.scheduler.trace.last(count, about),
   };
@@ -95,6 +103,7 @@ async function seedRecords(world: World, ledger: Ledger): Promise<void> {
       ledger.stamps += 1;
       const stamp = `w${ledger.stamps}`;
       const record = { id: String(id), stamp };
+      if (name !== 'feed') ledger.recorder.initial.set(`${name} ${id}`, stamp);
       const lines = name === 'orders' ? { lines: [{ line: '0', product: stamp }] } : {};
       await writer.put(name, [String(id)], { ...record, ...lines });
     }

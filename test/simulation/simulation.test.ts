@@ -24,17 +24,21 @@ describe('the real engines in a simulated world', () => {
     `hold every guarantee over ${seeds} seeds`,
     async () => {
       const phases = new Set<string>();
+      const judged = { linearizable: 0, token: 0, written: 0 };
       let writes = 0;
       for (let seed = 1; seed <= seeds; seed++) {
         const result = await simulate(seed);
         expect(report(result)).toBe('clean');
         phases.add(result.phase);
         writes += result.writes;
+        for (const demand of ['linearizable', 'token', 'written'] as const)
+          judged[demand] += result.judged[demand];
       }
       // A world in which nothing happens would be clean, too.
       expect(writes).toBeGreaterThan(seeds * 50);
       expect(phases).toContain('write-switch');
       expect(phases).toContain('shadow-read');
+      for (const reads of Object.values(judged)) expect(reads).toBeGreaterThan(seeds * 10);
     },
     timeoutMs,
   );

@@ -28,6 +28,8 @@ export interface Defect {
   readonly scenario?: Partial<Scenario>;
   /** Replaces parts of what a process of this kind is given. */
   readonly wrap?: (context: MigrationContext, kind: ProcessKind, world: World) => MigrationContext;
+  /** Only this judge counts: the history of the clients, or everything else. Default: both. */
+  readonly judge?: 'world' | 'history';
   /** The application does not present its tokens. */
   readonly withoutTokens?: boolean;
   /** The application draws a routing key at random for each read. */
@@ -127,9 +129,13 @@ export class World {
     this.scheduler.trace.add(this.now, text);
   }
 
-  /** The first one counts. */
+  /** By what was seen in the world; the first one counts. */
   violate(violation: Violation): void {
-    if (this.violation) return;
+    this.judge('world', violation);
+  }
+
+  judge(by: NonNullable<Defect['judge']>, violation: Violation): void {
+    if (this.violation || (this.defect.judge ?? by) !== by) return;
     this.violation = violation;
     this.say(violation.message);
   }

@@ -41,6 +41,16 @@ export function checkKey(history: KeyHistory, configurationsMax: number): KeyFau
   return { kind: undecided ? 'undecided' : 'no order', at: originals[failedAt]! };
 }
 
+/** From when on a read may have found its value; -Infinity: from the beginning. */
+export function earliestOf(
+  { read, demand }: DemandingRead,
+  writes: readonly WriteOperation[],
+): number {
+  if (demand === 'linearizable') return read.from;
+  const token = demand === 'token' ? writes.find(({ id }) => id === read.token) : undefined;
+  return token?.from ?? Number.NEGATIVE_INFINITY;
+}
+
 /** A key with its values numbered, and with what needs no search left out. */
 class PreparedKey {
   readonly #history: KeyHistory;
@@ -99,7 +109,7 @@ class PreparedKey {
       add(read, {
         kind: 'read',
         value: this.#numberOf(read.value),
-        from: this.#earliest(demanding),
+        from: after?.from ?? earliestOf(demanding, []),
         to: read.to,
         after: after === null ? -1 : places.get(after.id)!,
       });
@@ -141,18 +151,7 @@ class PreparedKey {
   }
 
   #tokenOf({ read, demand }: DemandingRead): WriteOperation | null {
-    return demand === 'token' ? (this.#byId.get(read.token!) ?? null) : null;
-  }
-
-  #earliest(demanding: DemandingRead): number {
-    switch (demanding.demand) {
-      case 'linearizable':
-        return demanding.read.from;
-      case 'token':
-        return this.#tokenOf(demanding)!.from;
-      case 'written':
-        return Number.NEGATIVE_INFINITY;
-    }
+    return demand === 'token' ? this.#byId.get(read.token!)! : null;
   }
 
   /** A read that may be stale and is explained by a write that certainly had its turn in time. */

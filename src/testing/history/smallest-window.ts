@@ -1,4 +1,10 @@
-import { checkKey, type DemandingRead, type KeyFault, type KeyHistory } from './key-history.ts';
+import {
+  checkKey,
+  type DemandingRead,
+  earliestOf,
+  type KeyFault,
+  type KeyHistory,
+} from './key-history.ts';
 
 /**
  * The fewest operations of a key that still show its fault, up to the first read that shows it: operations are left out one after the other, in large pieces first, as long as what
@@ -17,6 +23,11 @@ export function smallestWindow(
     fails({ ...history, reads: reads.slice(0, count) }),
   );
   let smallest: KeyHistory = { ...history, reads: reads.slice(0, first) };
+  if (fault.kind === 'no order')
+    smallest = {
+      ...smallest,
+      writes: smallest.writes.filter(({ outcome }) => outcome !== 'failed'),
+    };
   for (let size = Number.POSITIVE_INFINITY; sizeOf(smallest) < size; ) {
     size = sizeOf(smallest);
     smallest = {
@@ -28,8 +39,19 @@ export function smallestWindow(
     const loose = smallest.writes.filter((write) => !needed(write));
     const rest = fewest(loose, (some) => fails({ ...smallest, writes: [...kept, ...some] }));
     smallest = { ...smallest, writes: [...kept, ...rest] };
+    const late = { ...smallest, writes: withoutEarly(smallest) };
+    if (fails(late)) smallest = late;
   }
   return smallest;
+}
+
+/** Without what was over before a write began that was over before any of the reads could find something. */
+function withoutEarly({ writes, reads }: KeyHistory): KeyHistory['writes'] {
+  const begin = (one: DemandingRead): number => earliestOf(one, writes);
+  const earliest = Math.min(...reads.map(begin));
+  const hides = writes.filter(({ outcome, to }) => outcome === 'ok' && to < earliest);
+  const last = Math.max(...hides.map(({ from }) => from));
+  return writes.filter(({ to }) => to >= last);
 }
 
 const sizeOf = ({ writes, reads }: KeyHistory): number => writes.length + reads.length;

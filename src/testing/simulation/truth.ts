@@ -111,6 +111,13 @@ export class Truth {
     return canonicalText(readRecord(durableView(this.options.databases[side]), shape, key));
   }
 
+  /** The stamp in what a store holds now; null: no such record, or one without a stamp. */
+  stampIn(side: Side, collection: string, key: string): string | null {
+    const shape = this.options.migration.collections.get(collection)![side];
+    const stamp = readRecord(durableView(this.options.databases[side]), shape, key)?.['stamp'];
+    return typeof stamp === 'string' ? stamp : null;
+  }
+
   /** The control store has published a state. Judges, at a change of authority, that the new one has everything. */
   onState(state: MigrationState): void {
     const before = this.state;
