@@ -13,7 +13,13 @@ import {
 import type { MigrationContext } from '../control/index.ts';
 import { resumeCutover } from '../cutover/index.ts';
 import { dispositionOf, messageOf } from '../errors/index.ts';
-import { authorityOf, type MigrationState, routingTable } from '../migration/index.ts';
+import {
+  authorityOf,
+  forwardIsShut,
+  type MigrationState,
+  routingTable,
+} from '../migration/index.ts';
+import { tendGap } from '../rescue/index.ts';
 import type { StateView } from '../router/index.ts';
 import { recheckSuspects } from '../verify/index.ts';
 import type { WorkerOptions } from './worker-options.ts';
@@ -42,8 +48,13 @@ export function workerTasks(
     backfillTask(context, options),
     recheckTask(context, options),
     resumeTask(context, options),
+    gapTask(context, view, options),
   ];
 }
+
+/** Changes go to the follower in this state; after a rescue not before its gap is collected. */
+const brings = (state: MigrationState): boolean =>
+  routingTable[state.phase].follow === 'apply' && !forwardIsShut(state);
 
 /**
  * A round holds records that it has read, so it runs under a pass: until it ends this worker acknowledges no newer state, and a new
@@ -61,7 +72,7 @@ function drainTask(
     async turn() {
       const pass = view.enter();
       try {
-        if (routingTable[pass.state.phase].follow !== 'apply') return 'idle';
+        if (!brings(pass.state)) return 'idle';
         const round = await drainOnce(context, pass.state, options.applier);
         return round.claimed > 0 && !round.storeDown ? 'busy' : 'idle';
       } finally {
@@ -93,8 +104,8 @@ function logTask(
     idleMs: options.pollMs,
     holdable: false,
     async turn(current, signal) {
-      const { phase, epoch } = current();
-      if (routingTable[phase].follow !== 'apply') return 'idle';
+      const { epoch } = current();
+      if (!brings(current())) return 'idle';
       if (loggedCollections(context.migration).length === 0) return 'idle';
       if (!(await isLogReader(context))) {
         await context.runtime.clock.sleep(options.measureMs, signal);
@@ -122,7 +133,7 @@ function idleStreamsTask(context: MigrationContext, options: WorkerOptions): Wor
       const state = current();
       if (loggedCollections(context.migration).length === 0) return 'idle';
       if (state.phase === 'retired') await endStreams(context, 'target');
-      if (routingTable[state.phase].follow !== 'apply' || state.cutover !== null) return 'idle';
+      if (!brings(state) || state.cutover !== null) return 'idle';
       if (!(await isLogReader(context))) return 'idle';
       await moveIdleStreams(context, state, signal);
       return 'idle';
@@ -169,6 +180,7 @@ function backfillTask(context: MigrationContext, options: WorkerOptions): Worker
         restoredIn = place;
       }
       if (options.backfill === null || phase !== 'backfill' || cutover !== null) return 'idle';
+      if (!brings(currentState())) return 'idle';
       for (const name of context.migration.collections.keys()) {
         const checkpoint = await context.control.checkpoint(context.migration.name, name);
         if (checkpoint?.generation === generation && checkpoint.finishedAtMs !== null) continue;
@@ -201,8 +213,8 @@ function recheckTask(context: MigrationContext, options: WorkerOptions): WorkerT
     idleMs: options.recheckMs,
     holdable: true,
     async turn(currentState, signal) {
-      const { phase, cutover } = currentState();
-      if (routingTable[phase].follow !== 'apply' || cutover !== null) return 'idle';
+      const { cutover } = currentState();
+      if (!brings(currentState()) || cutover !== null) return 'idle';
       await recheckSuspects(context, { currentState }, signal);
       return 'idle';
     },
@@ -222,6 +234,29 @@ function resumeTask(context: MigrationContext, options: WorkerOptions): WorkerTa
       const { outcome, message } = await resumeCutover(context);
       if (outcome === 'pending') throw new Error(message);
       return 'idle';
+    },
+  };
+}
+
+/** What a rescue left behind is made safe as soon as the target answers. Under a pass, as a round of the applier: it works on the target of this generation. */
+function gapTask(
+  context: MigrationContext,
+  view: Pick<StateView, 'enter'>,
+  options: WorkerOptions,
+): WorkerTask {
+  return {
+    name: 'gap',
+    idleMs: options.measureMs,
+    holdable: false,
+    async turn(current, signal) {
+      if (current().gap === undefined) return 'idle';
+      const pass = view.enter();
+      try {
+        if (await isLogReader(context)) await tendGap(context, signal);
+        return 'idle';
+      } finally {
+        pass.leave();
+      }
     },
   };
 }
