@@ -95,6 +95,8 @@ async function runOnce(run: Run): Promise<RunEnd> {
   const { checkpoint, resumed } = opened;
   if (checkpoint.finishedAtMs !== null) return { end: 'finished', checkpoint };
   const ready = await persistently(run, async () => {
+    // A migration that an older version began may lack what chunks need by now.
+    await scope.follower.setup.upgrade?.();
     await run.deferral.begin();
     return true;
   });

@@ -51,6 +51,17 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
       presence.found(true);
     },
 
+    async upgrade() {
+      if (!(await presence.check())) return;
+      const look = `SELECT ${[layout.logCheckpoint, layout.deferred].map((table) => `to_regclass(${quoteLiteral(table)}) IS NOT NULL`).join(' AND ')}`;
+      const { rows } = await session.query(look, [], { what: 'look for our tables' });
+      await checkFormat(parts, session);
+      if (rows[0]?.[0] === 't') return;
+      await ddl(parts, 'upgrade', async (transaction) => {
+        await transaction.run(texts(tableStatements(layout)));
+      });
+    },
+
     async installCapture(name) {
       const collection = await catalog.collection(name);
       await ddl(parts, `capture of "${name}"`, async (transaction) => {
@@ -111,16 +122,22 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
 
 async function checkFormat(
   { layout }: WriteParts,
-  transaction: PostgresTransaction,
+  transaction: Pick<PostgresTransaction, 'query'>,
 ): Promise<void> {
   const { rows } = await transaction.query(`SELECT format, migration, side FROM ${layout.meta}`);
   const [format, migration, side] = rows[0] ?? [];
   if (Number(format) === SCHEMA_FORMAT && migration === layout.migration && side === layout.side) {
     return;
   }
+  if (Number(format) > SCHEMA_FORMAT) {
+    throw new ChangeoverError(
+      'CONFIG_INVALID',
+      `Schema ${layout.quotedSchema} was set up by a newer version of this library (format ${format}, here ${SCHEMA_FORMAT}): install that version here as well.`,
+    );
+  }
   throw new ChangeoverError(
     'LEFTOVERS_FOUND',
-    `Schema ${layout.quotedSchema} is of format ${format} for migration "${migration}" (${side}); this version needs format ${SCHEMA_FORMAT} for "${layout.migration}" (${layout.side}). Uninstall it first.`,
+    `Schema ${layout.quotedSchema} is of format ${format} for migration "${migration}" (${side}); this version needs format ${SCHEMA_FORMAT} for "${layout.migration}" (${layout.side}). Finish it with the version that began it, or remove it (changeover abort).`,
   );
 }
 
