@@ -124,6 +124,24 @@ describe.skipIf(missingMariadb())('the log of MariaDB, followed by GTID', () => 
       await session('SET gtid_domain_id = 3', insert(51));
       expect((await readFrom(jumped.checkpoint)).rows).toEqual([row(51)]);
       expect((await readFrom(from)).rows).toEqual([row(50), row(51)]);
+      // What a replica logs has the numbers of its own source, in one domain with those of the server.
+      await session('SET server_id = 99, gtid_seq_no = 5', insert(60));
+      await session('SET server_id = 98, gtid_seq_no = 4', insert(61));
+      let foreign = await readFrom(from);
+      expect(foreign.rows).toEqual([50, 51, 60, 61].map(row));
+      for (const [server, number] of [
+        [98, 7],
+        [99, 6],
+        [98, 8],
+      ]) {
+        await session(
+          `SET server_id = ${server}, gtid_seq_no = ${number}`,
+          insert(60 + (number ?? 0)),
+        );
+        await run('FLUSH BINARY LOGS');
+        foreign = await readFrom(foreign.checkpoint);
+        expect(foreign.rows).toEqual([row(60 + (number ?? 0))]);
+      }
     });
   });
 

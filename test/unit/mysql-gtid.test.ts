@@ -8,7 +8,14 @@ import {
   gtidState,
   previousGtids,
 } from '../../src/adapters/mysql/mysql-gtid.ts';
-import { barePlace, placeOf, positionAt } from '../../src/adapters/mysql/mysql-log-items.ts';
+import { LogAssembler } from '../../src/adapters/mysql/mysql-log-assembler.ts';
+import type { LogDirectory } from '../../src/adapters/mysql/mysql-log-directory.ts';
+import {
+  barePlace,
+  type LogItem,
+  placeOf,
+  positionAt,
+} from '../../src/adapters/mysql/mysql-log-items.ts';
 import { eventSum, PlaceTracker } from '../../src/adapters/mysql/mysql-log-tracker.ts';
 
 const A = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
@@ -183,5 +190,79 @@ describe('where reading stands', () => {
     tracker.begin('', gtidEvent, 50);
     tracker.complete();
     expect(tracker.place).toMatchObject({ gtids: null, last: { offset: 1_000 } });
+  });
+});
+
+describe('a log of MySQL, from bytes put together after its documentation', () => {
+  /** Events without checksums, one behind the other from `offset` on. */
+  function written(offset: number, ...events: readonly (readonly [number, Buffer])[]): Buffer[] {
+    let end = offset;
+    return events.map(([type, body]) => {
+      const made = Buffer.alloc(EVENT_HEADER_BYTES + body.length);
+      end += made.length;
+      made.writeUInt32LE(1_763_726_400, 0);
+      made.writeUInt8(type, 4);
+      made.writeUInt32LE(17, 5);
+      made.writeUInt32LE(made.length, 9);
+      made.writeUInt32LE(end, 13);
+      body.copy(made, EVENT_HEADER_BYTES);
+      return made;
+    });
+  }
+
+  const format = Buffer.alloc(2 + 50 + 4 + 1 + 41 + 1 + 4);
+  format.writeUInt16LE(4);
+  format.write('8.0.36', 2);
+  const gtid = (uuid: string, number: string): readonly [number, Buffer] => [
+    EVENT.gtid,
+    bytes(`01 ${uuid.replaceAll('-', '')} ${number}00000000000000`),
+  ];
+  const begin: readonly [number, Buffer] = [
+    EVENT.query,
+    Buffer.concat([Buffer.alloc(13 + 1), Buffer.from('BEGIN')]),
+  ];
+  const xid: readonly [number, Buffer] = [EVENT.xid, Buffer.alloc(8)];
+
+  test('gives places with the set of what lies before them, until something has no GTID', () => {
+    const items: LogItem[] = [];
+    // Nothing here has to be looked up.
+    const assembler = new LogAssembler({} as LogDirectory, {
+      from: barePlace('binlog.000003', 4),
+      byGtid: false,
+      releaseBytes: 1_000_000,
+      sink: (item) => items.push(item),
+    });
+    const events = written(
+      4,
+      [EVENT.format, format],
+      [EVENT.previousGtids, encodedSet(`${A}:1-6,${B}:1`)],
+      gtid(A, '08'),
+      begin,
+      xid,
+      gtid(A, '07'),
+      begin,
+      xid,
+      [EVENT.anonymousGtid, Buffer.alloc(25)],
+      begin,
+      xid,
+    );
+    for (const one of events) assembler.feed(one);
+    const texts = items.map((item) => (item.kind === 'end' ? item.position?.text : item.kind));
+    expect(texts.map((text) => text?.replace(/#.*$/, ''))).toEqual([
+      'binlog.000003:126@17-1763726400',
+      `binlog.000003:342@17-1763726400 ${A}:1-6:8,${B}:1 233`,
+      `binlog.000003:451@17-1763726400 ${A}:1-8,${B}:1 342`,
+      'binlog.000003:560@17-1763726400 451',
+    ]);
+    // On from the second place, as the server answers COM_BINLOG_DUMP_GTID: the head, and then what follows.
+    const rest: LogItem[] = [];
+    const again = new LogAssembler({} as LogDirectory, {
+      from: placeOf(texts[1] ?? '') ?? barePlace('', 0),
+      byGtid: true,
+      releaseBytes: 1_000_000,
+      sink: (item) => rest.push(item),
+    });
+    for (const one of [...events.slice(0, 2), ...events.slice(5, 8)]) again.feed(one);
+    expect(rest.map((item) => item.kind === 'end' && item.position?.text)).toEqual([texts[2]]);
   });
 });

@@ -13,7 +13,7 @@ test('the status says whether a backfill converges, when it ends, and nothing th
 
 describe('the status says of the log', () => {
   const log = {
-    position: 'binlog.000001:40244@1-1795267902',
+    position: 'binlog.000001:40244@1-1795267902 0-1-812,3-1-9 40100#00ab12cd',
     end: 'binlog.000001:42213',
     level: false,
     retention: { retainedBytes: 7_195, leftBytes: null, state: 'kept' },
