@@ -15,6 +15,7 @@ import { addHold, addResume } from './commands/hold.ts';
 import { addInit } from './commands/init.ts';
 import { addMismatch } from './commands/mismatch.ts';
 import { addPlan } from './commands/plan.ts';
+import { addRescue } from './commands/rescue.ts';
 import { addRollback } from './commands/rollback.ts';
 import { addRun } from './commands/run.ts';
 import { addStart } from './commands/start.ts';
@@ -39,6 +40,7 @@ const verbs: readonly AddCommand[] = [
   addHold,
   addResume,
   addRollback,
+  addRescue,
   addVerify,
   addDiff,
   addMismatch,

@@ -162,6 +162,7 @@ function dlqResolve(
       throw new ChangeoverError('CONFIG_INVALID', 'dlq discard needs --reason: it is recorded.');
     }
     const { side, version } = await open(session, flags.side);
+    if (action === 'discard') await refuseBesideGap(session, side);
     const { queue } = migration.stores[side];
     const letters = await queue.deadLetters(lettersMax);
     const wanted = new Set(ids.map(idOf));
@@ -197,6 +198,20 @@ function dlqResolve(
     );
     return done(amount, `${count(amount, 'dead letter')} ${words[action]}.`);
   });
+}
+
+/** An entry in the source's queue is what says that a record of the gap must not be overwritten. */
+async function refuseBesideGap({ migration }: Session, side: Side): Promise<void> {
+  const { gap } = await migration.control.load(migration.migration.name);
+  if (gap === undefined) return;
+  const why =
+    side === 'source'
+      ? 'these letters tell which of its records the source has written since the rescue'
+      : 'these letters are a part of it: decide them with `changeover rescue`';
+  throw new ChangeoverError(
+    'TRANSITION_REFUSED',
+    `Nothing is discarded while the gap of a rescue is open: ${why}.`,
+  );
 }
 
 const words = { redrive: 'sent again', discard: 'discarded' } as const;
