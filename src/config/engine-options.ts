@@ -172,6 +172,7 @@ export function workerOptionsOf(
     leaseMs: instances.leaseMs,
     pollMs: worker.pollMs,
     recheckMs: worker.recheckMs,
+    cutover: cutoverLimitsOf(options),
     applier: {
       ...applierDefaults,
       batch: worker.batch,

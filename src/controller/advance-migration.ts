@@ -22,6 +22,8 @@ import type { AdvanceOptions, AdvanceResult, ControllerOptions, Plan } from './c
 import { changeRole } from './guard-role.ts';
 import { journalledFrom } from './start-migration.ts';
 
+/** The override by which a switch begins although its pause is predicted to be too long. */
+const predictedPause = 'predicted-pause';
 const RETIRE_GUARD_MS = 5_000;
 
 /** The phase that `advance` enters from here by itself; null when there is none. */
@@ -110,6 +112,7 @@ export async function advanceMigration(
       ...(controller.recheck ? { recheck: controller.recheck } : {}),
       ...(controller.onStep ? { onStep: controller.onStep } : {}),
       ...(options.overrides?.['unexplained-mismatches'] ? { inDoubt: 'ignore' } : {}),
+      ...(options.overrides?.[predictedPause] ? { prediction: 'note' } : {}),
       to: 'target',
       phaseAfter: to,
       actor,
@@ -143,6 +146,8 @@ const follows = (phase: Phase): boolean => routingTable[phase].follow === 'apply
 
 function checkOverrides(plan: Plan, overrides: Readonly<Record<string, string>>): void {
   for (const [name, reason] of Object.entries(overrides)) {
+    // No gate: it is decided last of all, in the preflight of the switch.
+    if (name === predictedPause && plan.to === 'write-switch' && reason.trim() !== '') continue;
     const gate = plan.gates.find((result) => result.gate === name);
     if (gate === undefined) {
       const known = plan.gates.map((result) => result.gate).join(', ');

@@ -1,9 +1,12 @@
+import type { Following } from '../capture/index.ts';
 import type { AuditEntry, BackfillCheckpoint, ForeignGuard, Instance } from '../control/index.ts';
 import type {
   CutoverLimits,
   CutoverStep,
   DrainQueue,
+  Obstacle,
   ResumeResult,
+  SwitchRehearsal,
   SwitchResult,
 } from '../cutover/index.ts';
 import type { Gate, GateProfile, GateResult, GateVerdict } from '../gates/index.ts';
@@ -11,7 +14,9 @@ import type { LogRetention } from '../log/index.ts';
 import type { MigrationState, Phase, Side } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
 import type { GuardState } from '../store/index.ts';
+import type { DrillResult } from './drill-rollback.ts';
 import type { GapDesk } from './gap-desk.ts';
+import type { LastDrill } from './last-drill.ts';
 import type { RescueOptions, RescueSurvey } from './rescue-migration.ts';
 
 /** Who acts and why; both go into the audit. */
@@ -49,7 +54,7 @@ export interface AdvanceOptions extends Act {
   readonly to?: Phase;
   /** The state version that the operator has looked at; another one is STATE_CHANGED. */
   readonly expectedVersion?: number;
-  /** Gate name → reason. Only for gates that are overridable. */
+  /** Gate name → reason. Only for gates that are overridable; at the write switch `predicted-pause` as well. */
   readonly overrides?: Readonly<Record<string, string>>;
 }
 
@@ -121,7 +126,7 @@ export interface LogStatus {
   readonly error: string | null;
 }
 
-/** How the way back stands. */
+/** How the way back stands. Before the write switch it needs the control store alone. */
 export interface RollbackReadiness {
   readonly ready: boolean;
   readonly to: Phase | null;
@@ -130,6 +135,8 @@ export interface RollbackReadiness {
   /** Estimate until writes go to the source; null: not before what `message` says. */
   readonly writesMs: number | null;
   readonly message: string;
+  /** Why it is not ready, each with what to do. */
+  readonly obstacles: readonly Obstacle[];
 }
 
 /** Where are we, may we advance, why not, how fast can we undo. Stores that are down show as `error`, never as a throw. */
@@ -141,6 +148,8 @@ export interface Status {
   readonly sides: Readonly<Record<Side, SideStatus>>;
   /** null: nothing is captured from the log, or nobody follows it in this phase. */
   readonly log: LogStatus | null;
+  /** Queue, workers and failures of the direction that is followed: forward before the write switch, reverse after it. null: nobody follows. */
+  readonly following: Following | null;
   /** Of this generation. */
   readonly backfill: readonly BackfillCheckpoint[];
   readonly mismatches: { readonly suspect: number; readonly open: number };
@@ -149,6 +158,8 @@ export interface Status {
   /** null when there is no next phase. */
   readonly next: Plan | null;
   readonly rollback: RollbackReadiness;
+  /** Of this generation; null: none. */
+  readonly lastDrill: LastDrill | null;
 }
 
 /** The operator's side of a migration. Every method re-reads the state; nothing is cached. */
@@ -177,6 +188,17 @@ export interface Controller {
    * authority: REVERSE_NOT_DRAINED when the source lacks changes after a bounded wait.
    */
   rollback(options: RollbackOptions): Promise<RollbackResult>;
+  /**
+   * What a change of authority would do, what it would meet, and how long it would hold writes. Changes nothing but a mark in the log. `to`: the side that
+   * would become the authority; default: the other one.
+   */
+  rehearse(to?: Side): Promise<SwitchRehearsal>;
+  /**
+   * Proves the way back without going it: every instance acknowledges a new state version; one existing record of each collection goes once more through the queue,
+   * the worker and the door, unchanged; both guards are taken under lock and left as they are; privileges and sequences are looked at. In the audit as
+   * `rollback-drill`. TRANSITION_REFUSED in `off`, `retired` and during a change of authority.
+   */
+  drill(act: Act): Promise<DrillResult>;
   /** What a rescue would find and leave behind; changes nothing. */
   surveyRescue(to?: Phase): Promise<RescueSurvey>;
   /** Authority back to the source now, without the reverse direction drained. See `rescueMigration`. */

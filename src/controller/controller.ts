@@ -4,12 +4,13 @@ import {
   refuseForeignGuard,
   waitForAcknowledgements,
 } from '../control/index.ts';
-import { resumeCutover } from '../cutover/index.ts';
+import { defaultCutoverLimits, rehearseSwitch, resumeCutover } from '../cutover/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
 import { defaultProfile, type Gate } from '../gates/index.ts';
-import type { MigrationState, Phase } from '../migration/index.ts';
+import { authorityOf, type MigrationState, otherSide, type Phase } from '../migration/index.ts';
 import { advanceMigration, noAdvance, phaseAhead, planFor } from './advance-migration.ts';
 import type { Act, Controller, ControllerOptions, Plan } from './controller-types.ts';
+import { drillRollback } from './drill-rollback.ts';
 import { createGapDesk } from './gap-desk.ts';
 import { migrationStatus } from './migration-status.ts';
 import { rescueMigration, surveyRescue } from './rescue-migration.ts';
@@ -18,6 +19,8 @@ import { startMigration } from './start-migration.ts';
 
 const HISTORY_LINES = 100;
 const GUARD_MS = 2_000;
+/** Between two looks at a queue that may grow. */
+const GROWTH_MS = 500;
 
 /** The controller of an opened migration. Owns nothing, so there is nothing to close. */
 export function createController(
@@ -26,9 +29,10 @@ export function createController(
 ): Controller {
   const { control, migration } = context;
   const profile = options.profile ?? defaultProfile;
+  const limits = { ...defaultCutoverLimits, ...options.cutover };
   const further = (to: Phase): readonly Gate[] => options.gates?.[to] ?? [];
   return {
-    status: () => migrationStatus(context, profile, further),
+    status: () => migrationStatus(context, profile, further, limits),
     async plan(to) {
       await refuseForeignGuard(context, { deadlineMs: GUARD_MS });
       const state = await control.load(migration.name);
@@ -47,6 +51,13 @@ export function createController(
     gap: createGapDesk(context),
     abort: (act) => abortMigration(context, options, act),
     decommission: (act) => decommissionMigration(context, act),
+    async rehearse(wanted) {
+      const state = await control.load(migration.name);
+      const to = wanted ?? otherSide[authorityOf(state.phase)];
+      const phaseAfter = to === 'target' ? 'write-switch' : 'read-switch';
+      return rehearseSwitch(context, state, { ...limits, to, phaseAfter, growthMs: GROWTH_MS });
+    },
+    drill: (act) => drillRollback(context, limits, act),
     attestGone: (instance, act) => attestGone(context, instance, act),
     waitForAcknowledgements: (version, wait) =>
       waitForAcknowledgements(context, version, { ...wait, expired: wait.expired ?? 'wait' }),

@@ -1,6 +1,4 @@
 export { createController } from './controller.ts';
-export type { GapDesk } from './gap-desk.ts';
-export type { RescueOptions, RescueSurvey } from './rescue-migration.ts';
 export type {
   AbortOptions,
   AcknowledgementOptions,
@@ -18,3 +16,7 @@ export type {
   StartOptions,
   Status,
 } from './controller-types.ts';
+export type { DrillCheck, DrillResult } from './drill-rollback.ts';
+export type { GapDesk } from './gap-desk.ts';
+export type { LastDrill } from './last-drill.ts';
+export type { RescueOptions, RescueSurvey } from './rescue-migration.ts';

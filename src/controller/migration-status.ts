@@ -1,9 +1,10 @@
-import { logLag } from '../capture/index.ts';
+import { logLag, observeFollowing } from '../capture/index.ts';
 import {
   type BackfillCheckpoint,
   findForeignGuard,
   type MigrationContext,
 } from '../control/index.ts';
+import { type CutoverLimits, type WayBack, wayBack } from '../cutover/index.ts';
 import { messageOf } from '../errors/index.ts';
 import type { Gate, GateProfile } from '../gates/index.ts';
 import {
@@ -23,6 +24,7 @@ import type {
   SideStatus,
   Status,
 } from './controller-types.ts';
+import { lastDrill } from './last-drill.ts';
 import { phaseBehind } from './rollback-migration.ts';
 
 /** A store that does not answer within this is shown as such. */
@@ -35,9 +37,16 @@ export async function migrationStatus(
   context: MigrationContext,
   profile: GateProfile,
   furtherGates: (to: Phase) => readonly Gate[],
+  limits: CutoverLimits,
 ): Promise<Status> {
   const { control, migration } = context;
   const state = await control.load(migration.name);
+  const follows = routingTable[state.phase].follow === 'apply';
+  const [back, following, drill] = await Promise.all([
+    authorityOf(state.phase) === 'target' && follows ? wayBack(context, state, limits) : null,
+    follows ? observeFollowing(context, state, STORE_MS) : null,
+    lastDrill(context, state),
+  ]);
   const [fleet, source, target, log, backfill, suspect, open, next, foreign] = await Promise.all([
     fleetGroups(context),
     sideStatus(context, state, 'source'),
@@ -56,11 +65,13 @@ export async function migrationStatus(
     fleet,
     sides,
     log,
+    following,
     backfill,
     mismatches: { suspect, open },
     foreign,
     next,
-    rollback: rollbackReadiness(state, sides, log),
+    rollback: rollbackReadiness(state, back),
+    lastDrill: drill,
   };
 }
 
@@ -153,43 +164,24 @@ async function checkpoints(
   return found.flatMap((one) => (one?.generation === state.generation ? [one] : []));
 }
 
-function rollbackReadiness(
-  state: MigrationState,
-  sides: Readonly<Record<Side, SideStatus>>,
-  log: LogStatus | null,
-): RollbackReadiness {
+function rollbackReadiness(state: MigrationState, back: WayBack | null): RollbackReadiness {
   const to = phaseBehind(state);
-  const never = { ready: false, to, readsMs: null, writesMs: null };
+  const never = { ready: false, to, readsMs: null, writesMs: null, obstacles: [] };
   if (to === null)
     return {
       ...never,
       message:
         state.phase === 'off' ? 'There is nothing to undo.' : 'Retired: there is no way back.',
     };
-  if (authorityOf(state.phase) === 'source') {
+  if (back === null) {
     const message =
       'Reads go back with one entry in the control store; writes never left the source.';
-    return { ready: true, to, readsMs: SPREAD_MS, writesMs: 0, message };
+    return { ready: true, to, readsMs: SPREAD_MS, writesMs: 0, message, obstacles: [] };
   }
-  const { queue, error } = sides.target;
-  if (queue === null)
-    return {
-      ...never,
-      message: `The queue of the target does not answer: ${error ?? 'no reason given'}`,
-    };
-  if (queue.dead > 0)
-    return {
-      ...never,
-      message: `${queue.dead} dead letters of the reverse direction have to be redriven or discarded first.`,
-    };
-  if (log !== null && (log.error !== null || log.retention?.state === 'lost'))
-    return {
-      ...never,
-      message: `The log of the target cannot be applied to the source: ${log.error ?? 'a part of it is gone'}.`,
-    };
-  // The age of the oldest change is what the reverse direction is behind; draining it takes about as long, at most.
-  const ms = SPREAD_MS + queue.oldestMs;
-  const behind = log === null || log.level ? '' : ', and what is left of the log,';
-  const message = `${queue.waiting} changes of the reverse direction${behind} have to drain, then authority changes.`;
-  return { ready: true, to, readsMs: ms, writesMs: ms, message };
+  const { ready, ms, obstacles, rehearsal } = back;
+  if (!ready)
+    return { ...never, obstacles, message: obstacles.map(({ reason }) => reason).join(' ') };
+  const { prediction, following } = rehearsal;
+  const message = `${following.queue?.waiting ?? 0} changes of the reverse direction have to drain, then authority changes; writes are held for about ${prediction?.ms ?? 0} ms.`;
+  return { ready, to, readsMs: ms, writesMs: ms, message, obstacles };
 }

@@ -2,7 +2,7 @@ import { caughtUp, loggedCollections, observeFollowing } from '../capture/index.
 import type { AuditEntry, MigrationContext } from '../control/index.ts';
 import { messageOf } from '../errors/index.ts';
 import { type MigrationState, otherSide, type Side } from '../migration/index.ts';
-import { withDeadline } from '../runtime/index.ts';
+import { leastOf, withDeadline } from '../runtime/index.ts';
 import type { OpenTransactionSeen } from '../store/index.ts';
 import type { CutoverLimits, CutoverStep } from './cutover-options.ts';
 import { hasTraffic } from './traffic.ts';
@@ -241,10 +241,13 @@ async function guardParts(
   const { clock } = context.runtime;
   const { survey, guard } = context.stores[old];
   if (!survey) {
-    const began = clock.monotonic();
-    await inTime('the guard', guard.read());
     // Two changes of some round trips each.
-    const ms = 12 * (clock.monotonic() - began);
+    const ms =
+      12 *
+      (await inTime(
+        'the guard',
+        leastOf(3, clock, () => guard.read()),
+      ));
     return {
       parts: [{ part: 'guard', ms, why: 'round trips alone: this store tells no more' }],
       transactions: [],
@@ -285,20 +288,21 @@ export function describeTransaction(seen: OpenTransactionSeen): string {
 }
 
 async function sequencesPart({ stores, runtime }: MigrationContext): Promise<PausePart> {
-  const began = runtime.clock.monotonic();
-  const [source, target] = await Promise.all([
-    stores.source.guard.sequenceValues(),
-    stores.target.guard.sequenceValues(),
-  ]);
-  const count = Math.max(source.size, target.size);
-  const ms = count === 0 ? 0 : 2 * (runtime.clock.monotonic() - began);
+  let count = 0;
+  // The first look may have to ask the catalogue; the switch comes after it.
+  const least = await leastOf(2, runtime.clock, async () => {
+    const [source, target] = await Promise.all([
+      stores.source.guard.sequenceValues(),
+      stores.target.guard.sequenceValues(),
+    ]);
+    count = Math.max(source.size, target.size);
+  });
+  const ms = count === 0 ? 0 : 2 * least;
   return { part: 'sequences', ms, why: `${count} to raise` };
 }
 
 async function controlPart({ control, migration, runtime }: MigrationContext): Promise<PausePart> {
-  const began = runtime.clock.monotonic();
-  await control.load(migration.name);
-  const ms = runtime.clock.monotonic() - began;
+  const ms = await leastOf(3, runtime.clock, () => control.load(migration.name));
   return {
     part: 'control',
     ms: CONTROL_CALLS * ms,

@@ -1,4 +1,5 @@
 import { caughtUp } from '../capture/index.ts';
+import type { Instance } from '../control/index.ts';
 import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
 import type { Side } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
@@ -91,6 +92,11 @@ export async function drainWithin(
 /** An instance that missed its heartbeats for this share of its lease is probably dead. */
 const SILENCE_SHARE = 0.6;
 
+export const isSilent = (
+  { lastSeenMs, leaseUntilMs }: Pick<Instance, 'lastSeenMs' | 'leaseUntilMs'>,
+  nowMs: number,
+): boolean => nowMs - lastSeenMs > (leaseUntilMs - lastSeenMs) * SILENCE_SHARE;
+
 /**
  * Until every router whose lease holds was heard of lately, or its lease is over. Only for the application's comfort: a hold that waits for
  * the acknowledgement of an instance that has just died is a pause for nothing.
@@ -100,10 +106,7 @@ export async function heardOf(run: SwitchRun, left: () => number): Promise<void>
   while (left() > LOOK_MS) {
     const { nowMs, instances } = await control.fleet.list(migration.name);
     const silent = instances.filter(
-      ({ kind, lastSeenMs, leaseUntilMs }) =>
-        kind === 'router' &&
-        leaseUntilMs > nowMs &&
-        nowMs - lastSeenMs > (leaseUntilMs - lastSeenMs) * SILENCE_SHARE,
+      (one) => one.kind === 'router' && one.leaseUntilMs > nowMs && isSilent(one, nowMs),
     );
     if (silent.length === 0) return;
     await runtime.clock.sleep(LOOK_MS * 5);

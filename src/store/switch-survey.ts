@@ -1,9 +1,16 @@
+import type { GuardState } from './guard.ts';
+
 /**
- * What a change of authority would meet in this store. Looks only: takes no locks that anybody could wait for. What cannot be seen (privileges) stands in
+ * What a change of authority would meet in this store. `look` takes no locks that anybody could wait for. What cannot be seen (privileges) stands in
  * `problems`, never as "nothing there".
  */
 export interface SwitchSurvey {
   look(timeoutMs: number): Promise<SwitchFacts>;
+  /**
+   * Takes the lock under which the guard's role is changed, and lets go of it with everything as it was: own writes and the door wait meanwhile, as in a
+   * switch. What the guard said. STORE_CONFLICT after `lockTimeoutMs`: somebody's write stays open.
+   */
+  tryLock(lockTimeoutMs: number): Promise<GuardState>;
 }
 
 export interface SwitchFacts {

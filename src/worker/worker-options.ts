@@ -5,6 +5,7 @@ import {
   type LogApplierOptions,
   logApplierDefaults,
 } from '../capture/index.ts';
+import { type CutoverLimits, defaultCutoverLimits } from '../cutover/index.ts';
 
 export interface WorkerOptions {
   /** For people: shown in `status`. */
@@ -18,6 +19,10 @@ export interface WorkerOptions {
   readonly recheckMs: number;
   /** Between two measurements of the queue. */
   readonly measureMs: number;
+  /** Between two looks at the way back, after the write switch; null: nobody is told (`way-back`). */
+  readonly wayBackMs: number | null;
+  /** Deadlines of a change of authority, as the operator's side has them. */
+  readonly cutover: CutoverLimits;
   /** How existing records are copied in phase `backfill`; null: this worker copies nothing. */
   readonly backfill: Omit<BackfillOptions, 'currentState'> | null;
   /** Told of a turn that threw; the turn is repeated after a backoff. */
@@ -37,6 +42,8 @@ export const workerDefaults: WorkerOptions = {
   log: logApplierDefaults,
   recheckMs: 500,
   measureMs: 1_000,
+  wayBackMs: 5_000,
+  cutover: defaultCutoverLimits,
   backfill: {},
   onError: () => {},
 };

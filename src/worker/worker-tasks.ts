@@ -11,7 +11,7 @@ import {
   workerSuffix,
 } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
-import { resumeCutover } from '../cutover/index.ts';
+import { resumeCutover, wayBack } from '../cutover/index.ts';
 import { dispositionOf, messageOf } from '../errors/index.ts';
 import {
   authorityOf,
@@ -45,6 +45,7 @@ export function workerTasks(
     idleStreamsTask(context, options),
     drainTask(context, view, options),
     measureTask(context, options),
+    wayBackTask(context, options),
     backfillTask(context, options),
     recheckTask(context, options),
     resumeTask(context, options),
@@ -164,6 +165,27 @@ function measureTask(context: MigrationContext, options: WorkerOptions): WorkerT
     },
   };
 }
+
+/** After the write switch somebody has to notice that the way back is gone, before it is needed. */
+function wayBackTask(context: MigrationContext, { wayBackMs, cutover }: WorkerOptions): WorkerTask {
+  return {
+    name: 'way-back',
+    idleMs: wayBackMs ?? IDLE_MS,
+    holdable: false,
+    async turn(current) {
+      const state = current();
+      const reverse =
+        authorityOf(state.phase) === 'target' && routingTable[state.phase].follow === 'apply';
+      if (wayBackMs === null || !reverse || state.cutover !== null) return 'idle';
+      const { ready, ms, obstacles } = await wayBack(context, state, cutover);
+      const reasons = obstacles.map(({ reason }) => reason);
+      context.events.emit({ type: 'way-back', ready, ms, reasons });
+      return 'idle';
+    },
+  };
+}
+
+const IDLE_MS = 60_000;
 
 /** Copies the collections one after the other, in the order of the configuration: parents before children. */
 function backfillTask(context: MigrationContext, options: WorkerOptions): WorkerTask {

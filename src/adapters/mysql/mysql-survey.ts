@@ -1,5 +1,11 @@
 import { isChangeoverError } from '../../errors/index.ts';
-import type { OpenTransactionSeen, SwitchFacts, SwitchSurvey } from '../../store/index.ts';
+import { leastOf } from '../../runtime/index.ts';
+import type {
+  GuardState,
+  OpenTransactionSeen,
+  SwitchFacts,
+  SwitchSurvey,
+} from '../../store/index.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import { shapeTables } from './mysql-guard-triggers.ts';
 import { grantsOf } from './mysql-inspect-privileges.ts';
@@ -10,6 +16,7 @@ import { quoteLiteral } from './mysql-text.ts';
 const TABLE_MS = 12;
 /** A connection of its own, settings, LOCK TABLES, look, UPDATE; one more in the flip. */
 const ROUND_TRIPS = 10;
+const ROUND_TRIP_SAMPLES = 3;
 
 /** LOCK TABLES waits for everybody who has touched the tables, readers included: that is a transaction until its end. */
 const TRANSACTIONS = `SELECT t.trx_mysql_thread_id, COALESCE(p.USER, ''), COALESCE(p.INFO, ''), TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) / 1000, LOWER(COALESCE(p.COMMAND, '')), p.DB
@@ -27,14 +34,12 @@ export function createMysqlSurvey(parts: MysqlStoreParts): SwitchSurvey {
   const { session, catalog } = parts;
   const { clock } = session.runtime;
   return {
+    tryLock: (lockTimeoutMs) => tryLock(parts, lockTimeoutMs),
     async look(timeoutMs): Promise<SwitchFacts> {
       const tables = await shapeTables(catalog);
       const ask = (text: string): Promise<SqlResult> =>
         session.query(text, { timeoutMs, what: 'survey before a switch' });
-      await ask('SELECT 1');
-      const began = clock.monotonic();
-      await ask('SELECT 1');
-      const roundTripMs = clock.monotonic() - began;
+      const roundTripMs = await leastOf(ROUND_TRIP_SAMPLES, clock, () => ask('SELECT 1'));
       const problems: string[] = [];
       const grants = await grantsOf(session);
       for (const table of tables) {
@@ -69,6 +74,29 @@ export function createMysqlSurvey(parts: MysqlStoreParts): SwitchSurvey {
       };
     },
   };
+}
+
+/** What the statements take beyond the waiting. */
+const WORK_MS = 2_000;
+
+function tryLock({ session, layout }: MysqlStoreParts, lockTimeoutMs: number): Promise<GuardState> {
+  return session.transaction(
+    async (transaction) => {
+      const limit = transaction.flavour.statementLimit(lockTimeoutMs);
+      if (limit.length > 0) await transaction.query(`SET SESSION ${limit.join(', ')}`);
+      const { rows } = await transaction.query(
+        `SELECT role, epoch, attempt FROM ${layout.guard} WHERE one = 1 FOR UPDATE`,
+      );
+      const [role, epoch, attempt] = rows[0] ?? [];
+      return { role: role as GuardState['role'], epoch: Number(epoch), attempt: attempt ?? null };
+    },
+    {
+      timeoutMs: lockTimeoutMs + WORK_MS,
+      lockWaitMs: lockTimeoutMs,
+      what: 'a try at the lock of the guard',
+      discard: true,
+    },
+  );
 }
 
 function seen(

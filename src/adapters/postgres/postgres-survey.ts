@@ -1,4 +1,10 @@
-import type { OpenTransactionSeen, SwitchFacts, SwitchSurvey } from '../../store/index.ts';
+import { leastOf } from '../../runtime/index.ts';
+import type {
+  GuardState,
+  OpenTransactionSeen,
+  SwitchFacts,
+  SwitchSurvey,
+} from '../../store/index.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { tableOids } from './postgres-guard-triggers.ts';
 
@@ -6,6 +12,7 @@ import { tableOids } from './postgres-guard-triggers.ts';
 const TABLE_MS = 1;
 /** BEGIN, role lock, look, DDL, UPDATE, COMMIT. */
 const ROUND_TRIPS = 7;
+const ROUND_TRIP_SAMPLES = 3;
 
 /** Tables of the shapes with their partitions and inheritors: what the guard's triggers stand on. */
 const TABLES = `WITH RECURSIVE tables(oid) AS (
@@ -21,7 +28,8 @@ const TRANSACTIONS = `${TABLES}
   FROM pg_catalog.pg_locks l
   JOIN tables t ON t.oid = l.relation
   LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-  LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction::text
+  LEFT JOIN pg_catalog.pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction
+  LEFT JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = x.transactionid
   WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
     AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
     AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
@@ -35,6 +43,7 @@ const OWNED = `${TABLES}
 export function createPostgresSurvey(parts: PostgresStoreParts): SwitchSurvey {
   const { session, catalog } = parts;
   return {
+    tryLock: (lockTimeoutMs) => tryLock(parts, lockTimeoutMs),
     async look(timeoutMs): Promise<SwitchFacts> {
       const collections = await Promise.all(
         catalog.collections.map((name) => catalog.collection(name)),
@@ -42,11 +51,11 @@ export function createPostgresSurvey(parts: PostgresStoreParts): SwitchSurvey {
       const values = [tableOids(collections)];
       const { clock } = session.runtime;
       const options = { timeoutMs, what: 'survey before a switch' };
-      // The first may connect; the second is timed.
       const { rows: owned } = await session.query(OWNED, values, options);
-      const began = clock.monotonic();
       const { rows: open } = await session.query(TRANSACTIONS, values, options);
-      const roundTripMs = clock.monotonic() - began;
+      const roundTripMs = await leastOf(ROUND_TRIP_SAMPLES, clock, () =>
+        session.query('SELECT 1', [], options),
+      );
       const foreign = owned.flatMap(([table, may]) => (may === 't' ? [] : [table ?? '']));
       const role = owned[0]?.[2] ?? '';
       const transactions = open.map(toTransaction);
@@ -69,6 +78,30 @@ export function createPostgresSurvey(parts: PostgresStoreParts): SwitchSurvey {
       };
     },
   };
+}
+
+/** What the statements take beyond the waiting. */
+const WORK_MS = 2_000;
+
+function tryLock(
+  { session, layout }: PostgresStoreParts,
+  lockTimeoutMs: number,
+): Promise<GuardState> {
+  return session.transaction(
+    async (transaction) => {
+      const results = await transaction.run([
+        {
+          text: `SELECT pg_catalog.set_config('lock_timeout', $1, true)`,
+          values: [String(Math.ceil(lockTimeoutMs))],
+        },
+        { text: `SELECT pg_catalog.pg_advisory_xact_lock(${layout.roleLock})` },
+        { text: `SELECT role, epoch, attempt FROM ${layout.guard} FOR UPDATE` },
+      ]);
+      const [role, epoch, attempt] = results[2]?.rows[0] ?? [];
+      return { role: role as GuardState['role'], epoch: Number(epoch), attempt: attempt ?? null };
+    },
+    { timeoutMs: lockTimeoutMs + WORK_MS, what: 'a try at the lock of the guard', discard: true },
+  );
 }
 
 function toTransaction(row: readonly (string | null)[]): OpenTransactionSeen {

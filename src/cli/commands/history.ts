@@ -46,12 +46,16 @@ const head = ['when (UTC)', 'state', 'action', 'what', 'who', 'why'];
 /** The part of an entry's detail that a reader looks for; everything stands in `--json`. */
 function whatOf(detail: AuditEntry['detail']): string {
   const { from, phase, basisPoints, step, outcome, collection, collections, open, amount } = detail;
+  const { predictedMs, actualMs, ok } = detail;
   const words: string[] = [];
   if (typeof phase === 'string') {
     words.push(typeof from === 'string' && from !== phase ? `${from} → ${phase}` : phase);
   }
   if (typeof basisPoints === 'number') words.push(`dial ${basisPoints / 100} %`);
   if (typeof step === 'string') words.push(`${step}${outcome ? ` ${String(outcome)}` : ''}`);
+  if (typeof predictedMs === 'number' && typeof actualMs === 'number')
+    words.push(`predicted ${Math.round(predictedMs)} ms, took ${Math.round(actualMs)} ms`);
+  if (typeof ok === 'boolean') words.push(ok ? 'passed' : 'failed');
   if (Array.isArray(collections)) words.push(collections.join(', '));
   if (typeof collection === 'string') words.push(collection);
   if (typeof open === 'number') words.push(`${open} open`);

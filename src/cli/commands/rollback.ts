@@ -4,6 +4,7 @@ import { authorityOf, type Phase } from '../../migration/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
 import { withControl } from '../control-session.ts';
 import { failureOf } from '../failure.ts';
+import { drillCommandResult, rehearsalResult } from '../rehearsal-text.ts';
 import type { CommandResult } from '../result.ts';
 import { actOf, type CommandContext, type Session, withSession } from '../session.ts';
 import { phaseOf, stateResult } from '../state-result.ts';
@@ -14,6 +15,11 @@ export const addRollback: AddCommand = (program, perform) => {
     .command('rollback')
     .description('back: never asks, never gated')
     .option('--to <phase>', 'an earlier phase')
+    .option(
+      '--dry-run',
+      'say what it would do, what it would meet and how long writes would be held',
+    )
+    .option('--drill', 'prove the way back without going: moves nothing, says what it touches')
     .option('--name <name>', 'without a configuration: the migration of this name')
     .option('--control <address>', 'with --name: its control file, or postgres://…')
     .addHelpText('after', withoutConfiguration)
@@ -25,6 +31,8 @@ export const addRollback: AddCommand = (program, perform) => {
 
 interface RollbackFlags {
   readonly to?: string;
+  readonly dryRun?: boolean;
+  readonly drill?: boolean;
   readonly name?: string;
   readonly control?: string;
 }
@@ -44,6 +52,7 @@ const catalogMs = 500;
 async function rollback(context: CommandContext, flags: RollbackFlags): Promise<CommandResult> {
   const to = flags.to === undefined ? undefined : phaseOf(flags.to);
   const goal = to === undefined ? {} : { to };
+  if (flags.dryRun === true || flags.drill === true) return tryBack(context, flags);
   if (flags.name !== undefined) return rollbackByControl(context, flags.name, flags.control, goal);
   if (flags.control !== undefined) {
     throw new ChangeoverError('CONFIG_INVALID', '--control needs --name: which migration?');
@@ -58,6 +67,39 @@ async function rollback(context: CommandContext, flags: RollbackFlags): Promise<
   }).catch(withTheWayRound);
   // A change of authority needs both stores, and all of their tables.
   return done ?? withSession(context, {}, back);
+}
+
+/** `--drill` and `--dry-run`: how the way back stands, without going. */
+function tryBack(context: CommandContext, flags: RollbackFlags): Promise<CommandResult> {
+  if (flags.name !== undefined)
+    throw new ChangeoverError(
+      'CONFIG_INVALID',
+      'A drill or dry run looks at both stores: it needs the configuration (--config), not --name.',
+    );
+  return withSession(context, { tolerateStores: true }, async ({ controller, act, migration }) => {
+    if (flags.drill === true) return drillCommandResult(context.io, await controller.drill(act));
+    const state = await migration.control.load(migration.migration.name);
+    if (authorityOf(state.phase) === 'target')
+      return rehearsalResult(
+        context.io,
+        await controller.rehearse('source'),
+        null,
+        'changeover rollback',
+      );
+    const { rollback } = await controller.status();
+    return {
+      kind: 'rehearsal',
+      verdict: rollback.ready ? 'yes' : 'no',
+      stateVersion: state.version,
+      data: { rollback },
+      next: rollback.ready ? ['changeover rollback'] : [],
+      text: [
+        rollback.to === null
+          ? rollback.message
+          : `To ${rollback.to}: one entry in the control store. ${rollback.message}`,
+      ],
+    };
+  });
 }
 
 /** At 3 a.m. nobody repairs a configuration first. */

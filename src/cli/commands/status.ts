@@ -7,6 +7,7 @@ import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { type Paint, painter, type Tone } from '../terminal-io.ts';
+import { followingLine, undoLines } from '../way-back-text.ts';
 import { columns, count, duration, grouped } from '../words.ts';
 
 export const addStatus: AddCommand = (program, perform) => {
@@ -98,7 +99,7 @@ function statusText(seen: Status, session: Session, paint: Paint): readonly stri
       : ['', paint('strong', 'Why not?'), ...whyNot(seen, paint).map((line) => `  ${line}`)]),
     '',
     paint('strong', 'How fast can we undo?'),
-    `  ${undoLine(seen)}`,
+    ...undoLines(seen, paint).map((line) => `  ${line}`),
   ];
 }
 
@@ -131,6 +132,7 @@ function where(seen: Status, { migration }: Session): readonly string[] {
   const rows = (['source', 'target'] as const).map((side) => sideRow(side, sides[side], migration));
   lines.push(...columns(rows));
   if (seen.log !== null) lines.push(logLine(seen.log));
+  if (seen.following !== null) lines.push(followingLine(seen.following));
   for (const { stateVersion, instances } of fleet) {
     const labels = instances.map(
       ({ id, label, kind, alive }) =>
@@ -246,14 +248,4 @@ function whyNot({ next }: Status, paint: Paint): readonly string[] {
   return closed.map(
     ({ verdict }, index) => `${paint(tones[verdict], verdict.padEnd(9))}${rows[index] ?? ''}`,
   );
-}
-
-function undoLine({ rollback }: Status): string {
-  const { readsMs, writesMs, to, message } = rollback;
-  if (to === null) return message;
-  const time = (ms: number | null): string => {
-    if (ms === null) return 'not now';
-    return ms === 0 ? 'at once' : `within ${duration(ms)}`;
-  };
-  return `to ${to}: reads ${time(readsMs)}, writes ${time(writesMs)}. ${message}`;
 }
