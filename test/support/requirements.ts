@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { hasPostgres } from '../../src/demo/private-postgres.ts';
 import { hasMariadb } from './mariadb-programs.ts';
+import { hasPgBouncer } from './private-pgbouncer.ts';
 
 /**
  * For `test.skipIf(missing('...', found))`: true when a requirement is absent and the test may be
@@ -28,4 +29,9 @@ export function missingMariadb(): boolean {
 /** True when sysbench, which writes traffic of its own on MariaDB, is not installed; see `missing`. */
 export function missingSysbench(): boolean {
   return missing('sysbench', spawnSync('sysbench', ['--version']).error === undefined);
+}
+
+/** True when PgBouncer is not installed; see `missing`. */
+export function missingPgBouncer(): boolean {
+  return missing('PgBouncer', hasPgBouncer());
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
-import { ChangeoverError, messageOf } from '../../errors/index.ts';
+import { ChangeoverError, isChangeoverError, messageOf } from '../../errors/index.ts';
 import type { Side } from '../../migration/index.ts';
 import { systemClock } from '../../runtime/index.ts';
 import type { Finding } from '../../store/index.ts';
@@ -83,6 +83,13 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
       await withoutLogins(console, one, Math.min(LOGIN_MS, ms / 4));
       const left = Math.max(1, until - systemClock.monotonic());
       await console.run([`PAUSE ${identifier(one)}`], left);
+    }).catch((error: unknown) => {
+      if (!isChangeoverError(error, 'DEADLINE_EXCEEDED')) throw error;
+      throw new ChangeoverError(
+        'DEADLINE_EXCEEDED',
+        `Transactions through "${one}" of ${name} did not end within ${Math.round(ms)} ms (SHOW SERVERS shows them).`,
+        { cause: error },
+      );
     });
   };
 
