@@ -26,7 +26,8 @@ export interface Guard {
   read(): Promise<GuardState>;
   /**
    * Compare-and-set from exactly `from`. False: the row was something else, nothing changed. Idempotent when the row is `to` already.
-   * Waits at most `lockTimeoutMs` for writers, in jittered retries; then STORE_CONFLICT and nothing changed.
+   * Waits at most `lockTimeoutMs` for writers, in jittered retries; then STORE_CONFLICT and nothing changed, but for an attempt's mark: an
+   * authority that takes one may prepare its triggers behind that, and the same change again goes on with them.
    */
   change(from: GuardState, to: GuardState, lockTimeoutMs: number): Promise<boolean>;
   /** Sequences and identities of this store's tables are set past `other`'s values. Names → new value. */

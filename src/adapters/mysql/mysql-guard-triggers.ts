@@ -2,7 +2,7 @@ import type { CatalogCollection, CatalogTable, MysqlCatalog } from './mysql-cata
 import { FENCED_SQLSTATE } from './mysql-errors.ts';
 import type { MysqlLayout, TriggerEvent, TriggerKind } from './mysql-schema.ts';
 import { ADMITTED_VARIABLE, MARK_VARIABLE, OWNER_VARIABLE } from './mysql-sending.ts';
-import type { MysqlSession } from './mysql-session.ts';
+import type { SqlResult } from './mysql-session.ts';
 import { quoteIdentifier, quoteLiteral } from './mysql-text.ts';
 
 export const TRIGGER_EVENTS: readonly TriggerEvent[] = ['INSERT', 'UPDATE', 'DELETE'];
@@ -15,6 +15,11 @@ export interface InstalledTrigger {
   readonly table: string;
 }
 
+/** A trigger as it should be. */
+export interface GuardTrigger extends InstalledTrigger {
+  readonly event: TriggerEvent;
+}
+
 /** Every table of the shapes, once. */
 export async function shapeTables(catalog: MysqlCatalog): Promise<readonly CatalogTable[]> {
   const collections: readonly CatalogCollection[] = await Promise.all(
@@ -24,45 +29,67 @@ export async function shapeTables(catalog: MysqlCatalog): Promise<readonly Catal
   return [...new Map(tables.map((table) => [table.quoted, table])).values()];
 }
 
-/** Name of a guard trigger, qualified and quoted. */
-export function guardTrigger(
+/** The triggers that one attempt (`maker`) needs: one for each table of the shapes and event. */
+export async function guardTriggers(
   layout: MysqlLayout,
-  table: CatalogTable,
-  event: TriggerEvent,
-): string {
-  const name = layout.triggerName('guard', table.name, event);
-  return `${quoteIdentifier(table.database)}.${quoteIdentifier(name)}`;
+  catalog: MysqlCatalog,
+  maker: string,
+): Promise<readonly GuardTrigger[]> {
+  const tables = await shapeTables(catalog);
+  return tables.flatMap(({ database, name, quoted }) =>
+    TRIGGER_EVENTS.map((event) => ({
+      database,
+      name: layout.triggerName('guard', name, event, maker),
+      table: quoted,
+      event,
+    })),
+  );
+}
+
+/** Databases of the tables. */
+export const databasesOf = (triggers: readonly InstalledTrigger[]): readonly string[] => [
+  ...new Set(triggers.map(({ database }) => database)),
+];
+
+/** Those that are not on the server, on their table. */
+export function missingTriggers(
+  wanted: readonly GuardTrigger[],
+  installed: readonly InstalledTrigger[],
+): readonly GuardTrigger[] {
+  const keyOf = (trigger: InstalledTrigger): string =>
+    `${qualifiedTrigger(trigger)} ${trigger.table}`;
+  const there = new Set(installed.map(keyOf));
+  return wanted.filter((trigger) => !there.has(keyOf(trigger)));
 }
 
 /**
- * The trigger that refuses every session but those marked as door of *this* store with at least the guard's epoch, and, while the store is an authority that can
- * still be undone, own writes of its epoch. A router's mark alone does not help: a marked router of an older epoch is exactly the stale writer to keep out.
+ * The trigger asks who writes. A session marked as door of *this* store with at least the guard's epoch is let in, and, while the store is an authority, own
+ * writes of its epoch; a router's mark alone does not help: a marked router of an older epoch is exactly the stale writer to keep out. They look at the guard,
+ * whose row they share already, so it stands until their transaction ends: one look is enough for all its rows (`ADMITTED_VARIABLE`, which each
+ * transaction of ours begins without).
  *
- * Only marked sessions make it look at the guard, by a locking read, which sees the row as it is now under every isolation level; they share that row
- * already, and so it stands until their transaction ends: one look is enough for all its rows (`ADMITTED_VARIABLE`, which each transaction of ours
- * begins without). Everybody else is refused without a look: nobody's open transaction keeps the guard from changing.
+ * Everybody else shares the row of `admission` until the end of the transaction and is refused when it is shut. Locking reads see the row as it is now, under every
+ * isolation level, and keep it from changing: shutting it waits for all that were let in.
  */
-export function createGuardTrigger(
-  layout: MysqlLayout,
-  table: CatalogTable,
-  event: TriggerEvent,
-): string {
+export function createGuardTrigger(layout: MysqlLayout, trigger: GuardTrigger): string {
   const message = `writes go to the other store of migration ${layout.migration} now: take up the current state, or restart the process`;
   const own = quoteLiteral(layout.database);
   const mark = asText(MARK_VARIABLE);
   const epoch = `CAST(SUBSTRING_INDEX(${MARK_VARIABLE}, ':', -1) AS UNSIGNED)`;
-  return `CREATE TRIGGER ${guardTrigger(layout, table, event)} BEFORE ${event} ON ${table.quoted} FOR EACH ROW
+  return `CREATE TRIGGER ${qualifiedTrigger(trigger)} BEFORE ${trigger.event} ON ${trigger.table} FOR EACH ROW
 BEGIN
   DECLARE changeover_found int DEFAULT 0;
   IF NOT ${ADMITTED_VARIABLE} <=> ${own} THEN
     IF ${asText(OWNER_VARIABLE)} = ${own} AND ${mark} REGEXP '^(door|app):[0-9]{1,9}$' THEN
       SELECT COUNT(*) INTO changeover_found FROM ${layout.guard} g
         WHERE g.one = 1 AND g.epoch <= ${epoch} AND (${mark} LIKE 'door:%' OR g.role IN ('authority', 'idle')) LOCK IN SHARE MODE;
+      SET ${ADMITTED_VARIABLE} = IF(changeover_found = 0, NULL, ${own});
+    ELSE
+      SELECT COUNT(*) INTO changeover_found FROM ${layout.admission} a WHERE a.one = 1 AND a.open = 1 LOCK IN SHARE MODE;
     END IF;
     IF changeover_found = 0 THEN
       SIGNAL SQLSTATE '${FENCED_SQLSTATE}' SET MESSAGE_TEXT = ${quoteLiteral(message.slice(0, 128))};
     END IF;
-    SET ${ADMITTED_VARIABLE} = ${own};
   END IF;
 END`;
 }
@@ -71,17 +98,25 @@ END`;
 export const asText = (variable: string): string =>
   `CONVERT(${variable} USING utf8mb4) COLLATE utf8mb4_bin`;
 
-/** Triggers of ours on anybody's tables, of one kind or of all. */
+/**
+ * Triggers of ours on anybody's tables, of one kind or of all. `databases`: only those on tables of these, which spares the server the look at the
+ * others; none are none.
+ */
 export async function installedTriggers(
-  session: Pick<MysqlSession, 'query'>,
+  session: { query(text: string, options?: { readonly what?: string }): Promise<SqlResult> },
   layout: MysqlLayout,
   kind?: TriggerKind,
+  databases?: readonly string[],
 ): Promise<readonly InstalledTrigger[]> {
   // What is common to all their names, however long the table's is; the body names our database.
   const prefix = `${layout.database}_${kind === undefined ? '' : `${kind}_`}`.slice(0, 53);
+  const among =
+    databases === undefined
+      ? ''
+      : `AND t.EVENT_OBJECT_SCHEMA IN (${databases.map(quoteLiteral).join(', ') || 'NULL'})`;
   const { rows } = await session.query(
     `SELECT t.TRIGGER_SCHEMA, t.TRIGGER_NAME, t.EVENT_OBJECT_SCHEMA, t.EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS t
-      WHERE LEFT(t.TRIGGER_NAME, ${prefix.length}) = ${quoteLiteral(prefix)}
+      WHERE LEFT(t.TRIGGER_NAME, ${prefix.length}) = ${quoteLiteral(prefix)} ${among}
         AND LOCATE(${quoteLiteral(`${layout.quotedDatabase}.`)}, t.ACTION_STATEMENT) > 0 ORDER BY 1, 2`,
     { what: 'list of our triggers' },
   );

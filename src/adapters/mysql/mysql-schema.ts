@@ -4,7 +4,7 @@ import { FENCED_SQLSTATE } from './mysql-errors.ts';
 import { quoteIdentifier, quoteLiteral } from './mysql-text.ts';
 
 /** Raised with every change of the tables or procedures below that older code cannot work with. */
-export const SCHEMA_FORMAT = 1;
+export const SCHEMA_FORMAT = 2;
 
 const IDENTIFIER_MAX = 64;
 /** Keys up to so many bytes are indexed as they are, longer ones by their digest. */
@@ -27,6 +27,8 @@ export interface MysqlLayout {
   readonly meta: string;
   /** One row: `role`, `epoch`, `attempt`. */
   readonly guard: string;
+  /** One row: `open`, 1 while foreign writes are let in. See `mysql-guard`. */
+  readonly admission: string;
   /** `collection`, `key_id` (`fenceId`), `key_text`, `epoch`, `sequence`, `deleted`. */
   readonly fence: string;
   readonly chunk: string;
@@ -44,8 +46,8 @@ export interface MysqlLayout {
   readonly touched: string;
   /** `CALL enter(role, epoch, idle_too)`: shares the guard row until the end of the transaction, then that role (or `idle`) and that epoch, else SQLSTATE CO001. */
   readonly enter: string;
-  /** Name of a trigger of ours on a table, bare: triggers live in their table's database, and names are unique in all of it. */
-  triggerName(kind: TriggerKind, table: string, event: TriggerEvent): string;
+  /** Name of a trigger of ours on a table, bare: triggers live in their table's database, and names are unique in all of it. `maker` tells apart those of several attempts. */
+  triggerName(kind: TriggerKind, table: string, event: TriggerEvent, maker?: string): string;
 }
 
 /** `touch` and `moved`: what foreign keys do by themselves, before and after it. */
@@ -68,6 +70,7 @@ export function mysqlLayout(migration: string, side: Side): MysqlLayout {
     quotedDatabase,
     meta: own('meta'),
     guard: own('guard'),
+    admission: own('admission'),
     fence: own('fence'),
     chunk: own('chunk'),
     gate: own('gate'),
@@ -77,7 +80,8 @@ export function mysqlLayout(migration: string, side: Side): MysqlLayout {
     challenge: own('challenge'),
     touched: own('touched'),
     enter: own('enter'),
-    triggerName: (kind, table, event) => fitted(`${database}_${kind}_${event}_${table}`),
+    triggerName: (kind, table, event, maker) =>
+      fitted(`${database}_${kind}_${event}_${table}${maker === undefined ? '' : `_${maker}`}`),
   };
 }
 
@@ -139,6 +143,12 @@ export function tableStatements(layout: MysqlLayout, firstNumber: bigint): reado
       attempt text
     ) ${TABLE_OPTIONS}`,
     `INSERT INTO ${guard} VALUES (1, 'idle', 0, NULL) ON DUPLICATE KEY UPDATE one = one`,
+    // What the guard's triggers share for foreign writers; only ever changed together with the guard's role. A row of its own: see docs/design/guard-row.md.
+    `CREATE TABLE IF NOT EXISTS ${layout.admission} (
+      one tinyint NOT NULL PRIMARY KEY,
+      open tinyint NOT NULL
+    ) ${TABLE_OPTIONS}`,
+    `INSERT INTO ${layout.admission} VALUES (1, 1) ON DUPLICATE KEY UPDATE one = one`,
     // Highest version that the door has let in; see src/store/door.ts. key_text only where key_id is a digest.
     `CREATE TABLE IF NOT EXISTS ${fence} (
       ${COLLECTION},
