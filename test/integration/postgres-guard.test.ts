@@ -151,3 +151,35 @@ test('sequences are raised past the other side and past the rows, and never lowe
   const { rows } = await foreign.query("SELECT nextval('parted_id_seq')::text AS v");
   expect(rows).toEqual([{ v: '9007199254740994' }]);
 });
+
+test('a change of the mark alone waits for no writer, a change of the role does', async () => {
+  const armed: GuardState = { ...authority, attempt: 'a' };
+  await foreign.query('BEGIN');
+  await foreign.query("SELECT changeover_guard_source.enter('authority', 1, false)");
+  await foreign.query("INSERT INTO plain (name) VALUES ('in flight')");
+  expect(await store.guard.change(authority, armed, 200)).toBe(true);
+  await expect(store.guard.change(armed, { ...sealed, epoch: 1 }, 200)).rejects.toMatchObject({
+    code: 'STORE_CONFLICT',
+  });
+  expect(await store.guard.change(armed, authority, 200)).toBe(true);
+  expect(await store.guard.read()).toEqual(authority);
+  await foreign.query('COMMIT');
+});
+
+test('of two changes of the mark from one row one is made', async () => {
+  const attempts = ['a', 'b', 'c', 'd'];
+  const made = await Promise.all(
+    attempts.map((attempt) => store.guard.change(authority, { ...authority, attempt }, 2_000)),
+  );
+  expect(made.filter(Boolean)).toHaveLength(1);
+  expect((await store.guard.read()).attempt).toBe(attempts[made.indexOf(true)]);
+});
+
+test('an authority whose mark is cleared lets foreign writers in again', async () => {
+  const flipped: GuardState = { role: 'authority', epoch: 3, attempt: 'a' };
+  expect(await store.guard.change(authority, sealed, 2_000)).toBe(true);
+  expect(await store.guard.change(sealed, flipped, 2_000)).toBe(true);
+  await expect(foreign.query("INSERT INTO plain (name) VALUES ('x')")).rejects.toThrow();
+  expect(await store.guard.change(flipped, { ...flipped, attempt: null }, 2_000)).toBe(true);
+  await foreign.query("INSERT INTO plain (name) VALUES ('x')");
+});

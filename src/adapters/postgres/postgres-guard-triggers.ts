@@ -155,6 +155,17 @@ export async function setGuardTriggers(
   ]);
 }
 
+/** True when every trigger is there and in this state. */
+export async function guardTriggersAre(
+  transaction: PostgresTransaction,
+  layout: PostgresLayout,
+  catalog: PostgresCatalog,
+  triggers: 'on' | 'off',
+): Promise<boolean> {
+  const tables = await guardedTables(transaction, layout, catalog);
+  return tables.every(({ enabled }) => enabled === (triggers === 'on' ? 'A' : 'D'));
+}
+
 /** Runs `guardStatements` for every collection of the catalog, inside the transaction of an installation. */
 export async function installGuardTriggers(
   transaction: PostgresTransaction,

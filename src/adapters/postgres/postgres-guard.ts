@@ -1,9 +1,10 @@
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import type { Guard, GuardRole, GuardState } from '../../store/index.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
-import { setGuardTriggers } from './postgres-guard-triggers.ts';
+import { guardTriggersAre, setGuardTriggers } from './postgres-guard-triggers.ts';
+import type { PostgresLayout } from './postgres-schema.ts';
 import { raiseSequences, sequenceValues } from './postgres-sequences.ts';
-import type { PostgresTransaction, SqlResult } from './postgres-session.ts';
+import type { PostgresTransaction, SqlResult, Statement } from './postgres-session.ts';
 
 /** Longest single wait for a lock: whoever queues behind us waits as long as we do. */
 const LOCK_WAIT_MS = 300;
@@ -29,6 +30,9 @@ function triggersAfter(from: GuardState, to: GuardState): 'on' | 'off' | 'as the
 /**
  * The guard of a PostgreSQL store; see `store/guard.ts`. A change is one transaction: exclusive role lock (drains own writes and
  * door), compare, triggers under table locks (drains foreign writers), swap. The installed follower's triggers are off until its first change.
+ *
+ * A change of the mark alone lets in and keeps out whom the row did before: it waits for nobody, unless triggers are to change with it. Else a process that was
+ * stopped with its transaction open would keep an attempt from being undone, and all writes held, for as long as that transaction may last.
  */
 export function createPostgresGuard(parts: PostgresStoreParts): Guard {
   return {
@@ -54,8 +58,9 @@ function stateIn(rows: SqlResult['rows']): GuardState {
   return { role: role as GuardRole, epoch: Number(epoch), attempt: attempt ?? null };
 }
 
-const same = (a: GuardState, b: GuardState): boolean =>
-  a.role === b.role && a.epoch === b.epoch && a.attempt === b.attempt;
+const sameRole = (a: GuardState, b: GuardState): boolean =>
+  a.role === b.role && a.epoch === b.epoch;
+const same = (a: GuardState, b: GuardState): boolean => sameRole(a, b) && a.attempt === b.attempt;
 
 async function change(
   parts: PostgresStoreParts,
@@ -67,8 +72,10 @@ async function change(
   const endsAt = clock.monotonic() + lockTimeoutMs;
   for (;;) {
     const leftMs = Math.max(1, endsAt - clock.monotonic());
+    const lockWaitMs = Math.min(LOCK_WAIT_MS, leftMs);
     try {
-      return await changeOnce(parts, from, to, Math.min(LOCK_WAIT_MS, leftMs));
+      const marked = sameRole(from, to) ? await changeMark(parts, from, to, lockWaitMs) : null;
+      return marked ?? (await changeOnce(parts, from, to, lockWaitMs));
     } catch (error) {
       // An unknown outcome may be tried again: the exclusive lock waits for the first try's end, and `to` counts as done.
       const passes = isChangeoverError(
@@ -101,15 +108,8 @@ function changeOnce(
 ): Promise<boolean> {
   const { session, layout, catalog } = parts;
   const body = async (transaction: PostgresTransaction): Promise<boolean> => {
-    const results = await transaction.run([
-      {
-        text: `SELECT pg_catalog.set_config('lock_timeout', $1, true)`,
-        values: [String(Math.ceil(lockWaitMs))],
-      },
-      { text: `SELECT pg_catalog.pg_advisory_xact_lock(${layout.roleLock})` },
-      { text: `SELECT role, epoch, attempt FROM ${layout.guard} FOR UPDATE` },
-    ]);
-    const found = stateIn(results[2]?.rows ?? []);
+    const roleLock = { text: `SELECT pg_catalog.pg_advisory_xact_lock(${layout.roleLock})` };
+    const found = await lockedRow(transaction, layout, lockWaitMs, [roleLock]);
     if (same(found, to)) return true;
     if (!same(found, from)) return false;
     await setGuardTriggers(transaction, layout, catalog, {
@@ -117,15 +117,65 @@ function changeOnce(
       epoch: to.epoch,
       admitsOwn: to.role === 'authority',
     });
-    await transaction.query(`UPDATE ${layout.guard} SET role = $1, epoch = $2, attempt = $3`, [
-      to.role,
-      String(to.epoch),
-      to.attempt,
-    ]);
+    await setRow(transaction, layout, to);
     return true;
   };
   return session.transaction(body, {
     timeoutMs: lockWaitMs + WORK_MS,
     what: 'change of the guard',
   });
+}
+
+/** A change of the mark under the row's lock alone; null: triggers have to change with it, and nothing was changed. */
+function changeMark(
+  { session, layout, catalog }: PostgresStoreParts,
+  from: GuardState,
+  to: GuardState,
+  lockWaitMs: number,
+): Promise<boolean | null> {
+  const body = async (transaction: PostgresTransaction): Promise<boolean | null> => {
+    const found = await lockedRow(transaction, layout, lockWaitMs, []);
+    if (same(found, to)) return true;
+    if (!same(found, from)) return false;
+    // Whoever changes a trigger holds the row: what is seen here stays until our end.
+    const wanted = triggersAfter(from, to);
+    const asWanted =
+      wanted === 'as they are' || (await guardTriggersAre(transaction, layout, catalog, wanted));
+    if (!asWanted) return null;
+    await setRow(transaction, layout, to);
+    return true;
+  };
+  return session.transaction(body, {
+    timeoutMs: lockWaitMs + WORK_MS,
+    what: 'change of the mark of the guard',
+  });
+}
+
+async function lockedRow(
+  transaction: PostgresTransaction,
+  layout: PostgresLayout,
+  lockWaitMs: number,
+  first: readonly Statement[],
+): Promise<GuardState> {
+  const results = await transaction.run([
+    {
+      text: `SELECT pg_catalog.set_config('lock_timeout', $1, true)`,
+      values: [String(Math.ceil(lockWaitMs))],
+    },
+    ...first,
+    { text: `SELECT role, epoch, attempt FROM ${layout.guard} FOR UPDATE` },
+  ]);
+  return stateIn(results.at(-1)?.rows ?? []);
+}
+
+async function setRow(
+  transaction: PostgresTransaction,
+  layout: PostgresLayout,
+  { role, epoch, attempt }: GuardState,
+): Promise<void> {
+  await transaction.query(`UPDATE ${layout.guard} SET role = $1, epoch = $2, attempt = $3`, [
+    role,
+    String(epoch),
+    attempt,
+  ]);
 }
