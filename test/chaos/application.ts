@@ -17,7 +17,11 @@ import {
 import type { ChildCommand, ChildMessage } from './child-messages.ts';
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ShopApplicationOptions &
-  ChaosAddresses & { readonly stateFile: string; readonly leaseMs?: number };
+  ChaosAddresses & {
+    readonly stateFile: string;
+    readonly leaseMs?: number;
+    readonly authorityTimeoutMs?: number;
+  };
 const send = (message: ChildMessage): void => {
   if (process.connected) process.send?.(message);
 };
@@ -46,7 +50,7 @@ async function startRouter(): Promise<Router> {
         leaseMs: options.leaseMs ?? usualLeaseMs,
         graceMs,
         stateFile: options.stateFile,
-        authorityTimeoutMs: 3_000,
+        authorityTimeoutMs: options.authorityTimeoutMs ?? 3_000,
         followerTimeoutMs: 2_000,
         hooks: {
           afterAuthority() {

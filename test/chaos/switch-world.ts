@@ -5,6 +5,7 @@ import { createLegacyShop, createModernShop } from '../../src/demo/legacy-shop.t
 import { type PrivatePostgres, startPrivatePostgres } from '../../src/demo/private-postgres.ts';
 import type { Side } from '../../src/demo/store-snapshot.ts';
 import { type StoreSnapshot, takeSnapshot } from '../../src/demo/store-snapshot.ts';
+import { routerDefaults } from '../../src/router/index.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { type ChaosAddresses, openChaosMigration } from './chaos-migration.ts';
 import { Child } from './child.ts';
@@ -19,6 +20,7 @@ export type ServerTable<T> = Readonly<Record<ServerName, T>>;
 
 /** Leases are short, because many cells wait for the end of one. */
 export const leaseMs = 1_500;
+const { authorityTimeoutMs } = routerDefaults;
 const applicationCount = 3;
 const loops = 4;
 const thinkMs = 50;
@@ -157,7 +159,7 @@ class Crew {
     this.ledgers = numbers.map((index) => new LedgerWindow(join(folder, `${named(index)}.ledger`)));
     this.applications = numbers.map((index) =>
       this.#child(`application ${index + 1}`, './application.ts', (incarnation) => ({
-        ...{ ...addresses, incarnation, rows, seed, loops, thinkMs, leaseMs },
+        ...{ ...addresses, incarnation, rows, seed, loops, thinkMs, leaseMs, authorityTimeoutMs },
         process: index,
         processes: applicationCount,
         ledgerPath: join(folder, `${named(index)}.ledger`),
