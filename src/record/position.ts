@@ -5,6 +5,6 @@
 export interface Position {
   /** Grows with commit order; the sequence of the versions of what committed there. Fits a signed 64-bit integer. */
   readonly sequence: bigint;
-  /** As the store writes it, for display and for resuming: `0/16B3748`, `mariadb-bin.000003:4711`. */
+  /** As the store writes it, for display and for resuming: `0/16B3748`, `mariadb-bin.000003:4711`, and behind it what tells this log from others (stamp of the file, GTIDs). */
   readonly text: string;
 }

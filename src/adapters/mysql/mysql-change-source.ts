@@ -38,7 +38,8 @@ const KILL_MS = 2_000;
  * Reads the row binlog of MySQL and MariaDB.
  *
  * **Versions**: the place where a transaction begins in the log (its GTID event): file number × 2^32 + offset. **Positions**: the place where one ends; in the
- * text also which file of that name it is, so that a log that was reset, restored or belongs to another server is told from the one that was read.
+ * text also which file of that name it is, the GTIDs before it and the last transaction (`LogPlace`), so that a log that was reset, restored or belongs to another
+ * server is told from the one that was read (`checkPlace`, `PlaceTracker`). Where the server has GTIDs it is asked by them.
  *
  * **Not in the server**: nothing is created there, and nothing holds its log back; see `LogStreams` for what is kept in our own database, and `retention`.
  *
