@@ -8,7 +8,13 @@ import {
 } from '../control/index.ts';
 import { describeGuard, sameRole } from '../cutover/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
-import { isRefusal, type MigrationState, type Side, transition } from '../migration/index.ts';
+import {
+  isRefusal,
+  type MigrationState,
+  routingTable,
+  type Side,
+  transition,
+} from '../migration/index.ts';
 import type { GuardRole } from '../store/index.ts';
 import type { StartOptions } from './controller-types.ts';
 import { changeRole } from './guard-role.ts';
@@ -119,12 +125,39 @@ async function installTarget(
 /** Our objects and the outbox triggers, under an idle guard. */
 async function installSource(context: MigrationContext, state: MigrationState): Promise<void> {
   const { setup } = context.stores.source;
-  await setup.install('authority', state.epoch);
+  await setup.install('idle', state.epoch);
   await expectRole(context, 'source', ['authority', 'idle'], state.epoch);
-  await changeRole(context, 'source', 'authority', 'idle', state.epoch, GUARD_MS);
+  await takeBackLeftover(context, state);
   for (const collection of context.migration.collections.values()) {
     if (collection.capture === 'outbox') await setup.installCapture(collection.name);
   }
+}
+
+/**
+ * A start that died may have left the guard of an authority, and unjournalled writes refused. It may as well be that of a start which has gone through
+ * since we looked: then it is none of ours, and its guard stays.
+ */
+async function takeBackLeftover(context: MigrationContext, before: MigrationState): Promise<void> {
+  if ((await context.stores.source.guard.read()).role === 'idle') return;
+  await assertUnmoved(context, before);
+  await changeRole(context, 'source', 'authority', 'idle', before.epoch, GUARD_MS);
+  await assertUnmoved(context, before).catch(async (error: unknown) => {
+    await changeRole(context, 'source', 'idle', 'authority', before.epoch, GUARD_MS);
+    throw error;
+  });
+}
+
+/** STATE_CHANGED: somebody else was quicker. */
+async function assertUnmoved(
+  { control, migration }: MigrationContext,
+  before: MigrationState,
+): Promise<void> {
+  const { version } = await control.load(migration.name);
+  if (version === before.version) return;
+  throw new ChangeoverError(
+    'STATE_CHANGED',
+    `The state is at version ${version}, and was at ${before.version} when this began.`,
+  );
 }
 
 async function expectRole(
@@ -179,13 +212,8 @@ async function leaveOff(
 async function beginLog(context: MigrationContext, before: MigrationState): Promise<void> {
   const ends = streamEnds(context, 'source', before.epoch);
   if (ends === null) return;
-  // Somebody else may have been quicker, and what follows would take their stream away.
-  const { version } = await context.control.load(context.migration.name);
-  if (version !== before.version)
-    throw new ChangeoverError(
-      'STATE_CHANGED',
-      `The state is at version ${version}, and was at ${before.version} when this began.`,
-    );
+  // Or what follows would take away the stream of another start.
+  await assertUnmoved(context, before);
   await removeAllStreams(context);
   // Of a stream whose slot was dropped by hand this is all that is left.
   await ends.door.forget(ends.stream);
@@ -215,6 +243,9 @@ export async function journalledFrom(
         await changeRole(context, 'source', 'authority', 'idle', epoch, GUARD_MS).catch(() => {});
       // Nobody would ever read it, and the source would keep its log for it.
       await removeAllStreams(context).catch(() => {});
+    } else if (now !== null && routingTable[now.phase].follow === 'apply' && now.epoch === epoch) {
+      // Another start went through while our look took its guard for a leftover.
+      await changeRole(context, 'source', 'idle', 'authority', epoch, GUARD_MS).catch(() => {});
     }
     throw error;
   }

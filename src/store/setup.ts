@@ -34,7 +34,7 @@ export interface StoreSetup {
   /** Connectivity, privileges, versions, keys, types, constraints. Never throws for a finding; changes nothing. */
   inspect(role: 'authority' | 'follower', plan?: InspectPlan): Promise<readonly Finding[]>;
   /** Creates our schema, tables, sequence, disabled guard triggers. Idempotent. The guard's role starts as given if it was `idle`. */
-  install(role: 'authority' | 'follower', epoch: number): Promise<void>;
+  install(role: 'authority' | 'follower' | 'idle', epoch: number): Promise<void>;
   /**
    * Adds what this version has beside what an older one has installed; nothing where nothing is installed. Idempotent. CONFIG_INVALID where a newer version
    * has installed, LEFTOVERS_FOUND where an older one has what this one cannot work with. Without it every version has the same.

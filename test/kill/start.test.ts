@@ -23,7 +23,6 @@ const moments = [
   'target installed',
   'source installing',
   'source installed',
-  'source guard idle',
   'source guard authority',
   'started',
 ];

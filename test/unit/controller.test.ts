@@ -6,6 +6,7 @@ import { controllerSteps } from '../support/controller-steps.ts';
 import {
   by,
   drainBy,
+  latch,
   type MemoryMigration,
   memoryMigration,
   put,
@@ -51,6 +52,41 @@ describe('start', () => {
     await controller.advance(by);
     await guardsAsTheStateSays();
     await expect(unjournalled()).rejects.toMatchObject({ code: 'AUTHORITY_FENCED' });
+  });
+
+  test('that slept while another one went through leaves its guards alone', async () => {
+    for (const moment of [
+      'before it installs the source',
+      'before it looks at the guard',
+    ] as const) {
+      const sleeper = await migration.open(`sleeper ${moment}`);
+      const [asleep, woken] = [latch(), latch()];
+      const sleep = async (): Promise<void> => {
+        asleep.open();
+        await woken.opened;
+      };
+      const { source } = sleeper.stores;
+      const setup: typeof source.setup = {
+        ...source.setup,
+        async install(...given) {
+          if (moment === 'before it installs the source') await sleep();
+          await source.setup.install(...given);
+          if (moment === 'before it looks at the guard') await sleep();
+        },
+      };
+      const late = createController({
+        ...sleeper,
+        stores: { ...sleeper.stores, source: { ...source, setup } },
+      }).start(by);
+      const refused = expect(late).rejects.toMatchObject({ code: 'STATE_CHANGED' });
+      await asleep.opened;
+      await controller.start(by);
+      woken.open();
+      await refused;
+      await guardsAsTheStateSays();
+      await expect(unjournalled()).rejects.toMatchObject({ code: 'AUTHORITY_FENCED' });
+      await controller.abort(by);
+    }
   });
 
   test('refuses a target that holds rows, unless they may be truncated or are to be reconciled', async () => {
