@@ -1,7 +1,9 @@
 import { dispositionOf, messageOf } from '../errors/index.ts';
 import { compareVersions, type DataRecord, type Key } from '../record/index.ts';
 import type { Clock } from '../runtime/index.ts';
+import type { Reread } from '../store/index.ts';
 import type { Comparator, Pair, PairDifference } from './comparator.ts';
+import { movedOf, rereadsOf } from './kept-rereads.ts';
 import { type Standing, standingsOf } from './queue-standing.ts';
 import { type RecheckEntry, RecheckQueue } from './recheck-queue.ts';
 import { pause, stopReason, type VerifyScope } from './verify-scope.ts';
@@ -13,7 +15,7 @@ export interface RecheckOptions {
   /** Wait between exact looks at a key that is being written, and how many of them. Default 100 and 20. */
   readonly hotDelayMs?: number;
   readonly hotTriesMax?: number;
-  /** How long a change that waits in the queue is waited for, from the first suspicion. Default 30 000. */
+  /** How long a change that waits in the queue or the log is waited for, from the first suspicion; then it is `unresolved`. Default 30 000. */
   readonly lagMaxMs?: number;
   /** How long stores that do not answer are waited for. Default 60 000. */
   readonly giveUpAfterMs?: number;
@@ -63,12 +65,16 @@ interface Memory {
   readonly stableSince: number;
   readonly changes: number;
   readonly exactLooks: number;
+  /** What an exact look read of the authority, while the follower has not come to that place of the log. */
+  readonly reread: Reread | null;
   readonly failingSince: number | null;
 }
 
 const BATCH = 200;
 const LAG_DELAY_MS = 500;
 const FAILED_DELAY_MS = 500;
+
+const NOT_APPLIED = 'not applied yet: its change waits in the queue or the log';
 
 type Entry = RecheckEntry<Memory>;
 
@@ -78,6 +84,9 @@ type Entry = RecheckEntry<Memory>;
  * entry of the key left means that the follower has each of them; (3) read the follower with its fence: a fence not newer than V means that it
  * has nothing beyond. Then it must hold exactly what was re-read. Otherwise a change is under way, and the key is looked at again.
  * A store whose queue cannot say this per key is asked for the age of its oldest entry: the authority's value must have stood still for longer.
+ *
+ * Where changes come from a log, the follower is always a little behind the place of (1). What was read there is kept, and (2) and (3) are asked again until
+ * the follower has come to it; a record that has changed meanwhile is begun anew. A new place with each look would never be reached.
  *
  * A suspect: waiting → plain looks (`delaysMs`, but for the last) → exact looks, until decided. `onDecision` must not throw.
  */
@@ -132,6 +141,7 @@ class SuspectRechecker implements Rechecker {
       stableSince: now,
       changes: 0,
       exactLooks: 0,
+      reread: null,
       failingSince: null,
     };
     return this.#queue.suspect(key, memory, now + (this.#options.delaysMs[0] ?? 0));
@@ -188,9 +198,10 @@ class SuspectRechecker implements Rechecker {
   }
 
   async #exactLook(entries: readonly Entry[]): Promise<void> {
-    const { authority, follower, collection, begun } = this.#scope;
+    const { follower, collection } = this.#scope;
     const keys = entries.map(({ key }) => key);
-    const before = await authority.records.reread(collection.name, keys, begun.epoch);
+    const asked = entries.map(({ key, memory }) => ({ key, kept: memory.reread }));
+    const before = await rereadsOf(this.#scope, asked);
     const askedAt = this.#clock.monotonic();
     const { standings, oldestMs } = await standingsOf(
       this.#scope,
@@ -200,19 +211,25 @@ class SuspectRechecker implements Rechecker {
     const after = await follower.records.read(collection.name, keys, { withFence: true });
     const pairs = pairsOf(keys, before, after);
     const found = await this.#comparator.compare(pairs);
+    const moved = await movedOf(this.#scope, asked, found);
     entries.forEach((old, index) => {
-      const reread = before[index];
-      if (reread?.state !== 'read') {
+      const reread = before[index] as Reread;
+      if (reread.state !== 'read') {
         this.#whenHot(old, null, 'a writer held the key at each look');
         return;
       }
       const entry = this.#remembered(old, pairs[index] as Pair);
       const difference = found[index] ?? null;
       const fence = after[index]?.fence ?? null;
+      const written = fence !== null && compareVersions(fence, reread.version) > 0;
       if (difference === null) this.#decide(entry, 'transient', null, 'none', '');
-      else if (fence !== null && compareVersions(fence, reread.version) > 0)
+      else if (written || moved[index])
         this.#whenHot(entry, difference, 'it was written at each look');
-      else this.#whenStill(entry, difference, standings[index] ?? 'unknown', askedAt - oldestMs);
+      else {
+        const kept = collection.capture === 'log' ? reread : null;
+        const still = { ...entry, memory: { ...entry.memory, reread: kept } };
+        this.#whenStill(still, difference, standings[index] ?? 'unknown', askedAt - oldestMs);
+      }
     });
   }
 
@@ -232,13 +249,13 @@ class SuspectRechecker implements Rechecker {
     else if (this.#clock.monotonic() - memory.seenAt < this.#options.lagMaxMs)
       this.#again(entry, LAG_DELAY_MS);
     else if (standing === 'waiting')
-      this.#decide(entry, 'persistent', difference, standing, 'its change waits in the queue');
+      this.#decide(entry, 'unresolved', difference, standing, NOT_APPLIED);
     else this.#decide(entry, 'unresolved', difference, standing, 'the queue is behind');
   }
 
   #whenHot(entry: Entry, difference: PairDifference | null, note: string): void {
     const exactLooks = entry.memory.exactLooks + 1;
-    const hot = { ...entry, memory: { ...entry.memory, exactLooks } };
+    const hot = { ...entry, memory: { ...entry.memory, exactLooks, reread: null } };
     if (exactLooks < this.#options.hotTriesMax) this.#again(hot, this.#options.hotDelayMs);
     else this.#decide(hot, 'unresolved', difference, 'unknown', note);
   }

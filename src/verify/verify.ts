@@ -63,13 +63,14 @@ export interface VerifyReport {
   readonly transient: number;
   /** Suspects that differ for good, by kind; recorded as open mismatches. */
   readonly persistent: Readonly<Record<MismatchKind, number>>;
-  /** Of the persistent ones: their change waits in the queue, or is a dead letter. */
-  readonly waiting: number;
+  /** Of the persistent ones: their change is a dead letter. */
   readonly dead: number;
   /** Suspects that were being written at each look, however they were decided. */
   readonly hot: number;
   /** Suspects that nobody could decide; they stay suspects in the ledger. */
   readonly unresolved: number;
+  /** Of the unresolved ones: their change is not applied yet; the follower is further behind than was waited for. */
+  readonly waiting: number;
   readonly startedAtMs: number;
   readonly durationMs: number;
   /** False: not all counts could be added to the evidence. */
@@ -266,7 +267,7 @@ function createCounts(): Counts {
         transient: now.transient + Number(verdict === 'transient'),
         unresolved: now.unresolved + Number(verdict === 'unresolved'),
         hot: now.hot + Number(hot),
-        waiting: now.waiting + Number(persistent && standing === 'waiting'),
+        waiting: now.waiting + Number(verdict === 'unresolved' && standing === 'waiting'),
         dead: now.dead + Number(persistent && standing === 'dead'),
         persistent: persistent
           ? { ...now.persistent, [kind]: now.persistent[kind] + 1 }

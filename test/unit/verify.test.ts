@@ -202,7 +202,8 @@ describe('verification', () => {
       await fixture.context.stores.source.queue.complete([journalId as bigint]);
     }, 100);
     const report = await verify(fixture);
-    expect(report).toMatchObject({ suspects: 2, transient: 1, waiting: 1 });
+    expect(report).toMatchObject({ suspects: 2, transient: 1, waiting: 1, unresolved: 1 });
+    expect(report.persistent).toEqual({ missing: 0, extra: 0, different: 0 });
     const [line] = await fixture.context.control.mismatches.list('fixture', { limit: 1 });
     expect(line?.note).toContain('waits in the queue');
   });

@@ -137,8 +137,9 @@ function verifyResult(
 }
 
 function reportText(report: VerifyReport): readonly string[] {
-  const { collection, outcome, compared, durationMs, persistent, transient, unresolved, reason } =
+  const { collection, outcome, compared, durationMs, persistent, transient, waiting, reason } =
     report;
+  const undecided = report.unresolved - waiting;
   const head = `${collection}: ${outcome}${reason ? ` (${reason})` : ''}, ${count(compared, 'record')} compared in ${duration(durationMs)}`;
   const { missing, extra, different } = persistent;
   const found = persistentTotal(report) > 0;
@@ -147,9 +148,14 @@ function reportText(report: VerifyReport): readonly string[] {
     ...(transient > 0
       ? [`  ${transient} differed while they were being written and agreed at a second look`]
       : []),
-    ...(unresolved > 0
+    ...(waiting > 0
       ? [
-          `  ${count(unresolved, 'key')} could not be decided and stay in doubt: changeover mismatch recheck`,
+          `  ${count(waiting, 'key')} not applied yet: the follower is behind (changeover status); a worker looks again`,
+        ]
+      : []),
+    ...(undecided > 0
+      ? [
+          `  ${count(undecided, 'key')} could not be decided and stay in doubt: changeover mismatch recheck`,
         ]
       : []),
   ];
