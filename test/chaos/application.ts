@@ -4,7 +4,7 @@ import { monotonicMs, openLedger, readLedger } from '../../src/demo/ledger.ts';
 import type { ShopApplicationOptions } from '../../src/demo/shop-messages.ts';
 import { ShopWorkload } from '../../src/demo/shop-workload.ts';
 import { ChangeoverError } from '../../src/errors/index.ts';
-import { createRouter, type Router } from '../../src/router/index.ts';
+import { createRouter } from '../../src/router/index.ts';
 import { seededRandom } from '../../src/runtime/index.ts';
 import { jumpingRuntime } from './chaos-clock.ts';
 import {
@@ -15,12 +15,14 @@ import {
   leaseMs as usualLeaseMs,
 } from './chaos-migration.ts';
 import type { ChildCommand, ChildMessage } from './child-messages.ts';
+import { type OpenedCustomers, openDirectCustomers } from './direct-customers.ts';
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ShopApplicationOptions &
   ChaosAddresses & {
     readonly stateFile: string;
     readonly leaseMs?: number;
-    readonly authorityTimeoutMs?: number;
+    readonly authorityTimeoutMs?: number /** Writes SQL of its own instead of using a router. */;
+    readonly direct?: boolean;
   };
 const send = (message: ChildMessage): void => {
   if (process.connected) process.send?.(message);
@@ -39,25 +41,15 @@ const { runtime, jump } = jumpingRuntime();
 const opened = await openChaosMigration(options, runtime);
 
 let killArmed = false;
-const router = await startRouter();
+const way = await patiently(async () =>
+  options.direct === true ? openDirectCustomers(opened, options) : openRouter(),
+);
 
 /** A cold start may fall into a moment in which the control store is away. */
-async function startRouter(): Promise<Router> {
+async function patiently<T>(start: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return await createRouter(opened, {
-        label: labelOf(`application ${options.process + 1}`),
-        leaseMs: options.leaseMs ?? usualLeaseMs,
-        graceMs,
-        stateFile: options.stateFile,
-        authorityTimeoutMs: options.authorityTimeoutMs ?? 3_000,
-        followerTimeoutMs: 2_000,
-        hooks: {
-          afterAuthority() {
-            if (killArmed) process.kill(process.pid, 'SIGKILL');
-          },
-        },
-      });
+      return await start();
     } catch (error) {
       if (!(error instanceof ChangeoverError) || error.disposition !== 'retry') throw error;
       send({ type: 'note', text: `cannot start yet: ${error.message}` });
@@ -66,7 +58,24 @@ async function startRouter(): Promise<Router> {
   }
 }
 
-const workload = new ShopWorkload(options, router.collection(collection), ledger, random, {
+async function openRouter(): Promise<OpenedCustomers> {
+  const router = await createRouter(opened, {
+    label: labelOf(`application ${options.process + 1}`),
+    leaseMs: options.leaseMs ?? usualLeaseMs,
+    graceMs,
+    stateFile: options.stateFile,
+    authorityTimeoutMs: options.authorityTimeoutMs ?? 3_000,
+    followerTimeoutMs: 2_000,
+    hooks: {
+      afterAuthority() {
+        if (killArmed) process.kill(process.pid, 'SIGKILL');
+      },
+    },
+  });
+  return { customers: router.collection(collection), close: () => router.close() };
+}
+
+const workload = new ShopWorkload(options, way.customers, ledger, random, {
   acknowledged(id, op, token) {
     if (token !== null && random.next() < tokensShared) send({ type: 'token', id, op, token });
   },
@@ -102,7 +111,7 @@ async function loop(step: () => Promise<void>): Promise<void> {
 async function stop(): Promise<void> {
   stopping = true;
   while (busy > 0) await sleep(5);
-  await router.close();
+  await way.close();
   await opened.close();
   ledger.close();
   process.disconnect();

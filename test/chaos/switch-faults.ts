@@ -19,7 +19,7 @@ export interface Struck {
 
 type SwitchFault = (world: SwitchWorld, random: Random) => Promise<Struck>;
 
-const readyMs = 60_000;
+const readyMs = 180_000;
 const frozenMaxMs = 12_000;
 const wakesAfterMs = 200;
 const hourMs = 3_600_000;

@@ -69,7 +69,9 @@ export function parseSwitchOptions(args: readonly string[]): SwitchChaosOptions 
   const byDefault = capture === 'log' ? 'log' : 'serial';
   return {
     steps: some('steps', values.steps, cutoverSteps),
-    faults: some('faults', values.faults, switchFaultNames),
+    faults: some('faults', values.faults, switchFaultNames).filter(
+      (fault) => values.faults !== undefined || fault !== 'none',
+    ),
     seed: readNumber('seed', values.seed ?? String(Date.now() % 100_000), 0, usage),
     back: readChoice('back', values.back, ['none', 'sample', 'full'] as const, usage),
     timing: readChoice('timing', values.timing, ['before', 'inside'] as const, usage),

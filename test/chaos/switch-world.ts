@@ -24,9 +24,9 @@ const { authorityTimeoutMs } = routerDefaults;
 const applicationCount = 3;
 const loops = 4;
 const thinkMs = 50;
-const readyMs = 60_000;
-const quietMs = 30_000;
-const prepareMs = 180_000;
+const readyMs = 180_000;
+const quietMs = 60_000;
+const prepareMs = 300_000;
 
 /** Three servers, the routers of three processes under load, one worker, and a coordinator whose way to each server is a proxy. */
 export interface SwitchWorld {
@@ -153,13 +153,24 @@ class Crew {
     say: SwitchWorld['say'],
   ) {
     this.#say = say;
-    const { rows, seed } = options;
+    const { rows, seed, capture } = options;
+    const direct = capture === 'log';
     const numbers = Array.from({ length: applicationCount }, (_, index) => index);
     const named = (index: number): string => `application-${index + 1}`;
     this.ledgers = numbers.map((index) => new LedgerWindow(join(folder, `${named(index)}.ledger`)));
     this.applications = numbers.map((index) =>
       this.#child(`application ${index + 1}`, './application.ts', (incarnation) => ({
-        ...{ ...addresses, incarnation, rows, seed, loops, thinkMs, leaseMs, authorityTimeoutMs },
+        ...{
+          ...addresses,
+          incarnation,
+          rows,
+          seed,
+          loops,
+          thinkMs,
+          leaseMs,
+          authorityTimeoutMs,
+          direct,
+        },
         process: index,
         processes: applicationCount,
         ledgerPath: join(folder, `${named(index)}.ledger`),
@@ -177,7 +188,7 @@ class Crew {
       controlUrl: networks.control.url(addresses.controlUrl ?? ''),
     };
     this.coordinator = this.#child('coordinator', './switch-coordinator.ts', () => ({
-      ...{ ...throughProxies, seed, leaseMs },
+      ...{ ...throughProxies, seed, leaseMs, direct },
     }));
   }
 
