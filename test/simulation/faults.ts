@@ -56,7 +56,7 @@ function crash(world: World): void {
 
 function pause(world: World): void {
   const anybody = world.scenario.faultsHit === 'all';
-  const role = anybody && world.random.next() < 0.1 ? 'operator' : pickRole(world);
+  const role = anybody && world.random.next() < 0.1 ? 'operator1' : pickRole(world);
   const longest = world.scenario.pauseMaxMs;
   const ms = world.random.next() < 0.5 ? longest / 8 : longest;
   const duration = 50 + world.random.next() * ms;

@@ -28,6 +28,7 @@ export function operatorMain(world: World, ledger: Ledger, progress: PlanProgres
     const { clock } = running.runtime;
     const { plan } = world.scenario;
     for (let step = plan[progress.at]; step && !world.violation; step = plan[progress.at]) {
+      const { at } = progress;
       let done = false;
       try {
         await attestDead(world, running.context);
@@ -36,6 +37,8 @@ export function operatorMain(world: World, ledger: Ledger, progress: PlanProgres
         world.say(`operator ${step.type}: ${messageOf(error).slice(0, 120)}`);
         judge(world, error);
       }
+      // Another operator may have gone on meanwhile.
+      if (progress.at !== at) continue;
       progress.tries += 1;
       if (done || progress.tries >= triesMax(world)) {
         progress.at += 1;
@@ -73,6 +76,8 @@ async function carryOut(
       await running.runtime.clock.sleep(step.ms);
       return true;
     case 'start':
+      // Two starts at once may take each other's log away: then both say so, and it has to be begun anew.
+      if (running.role !== 'operator1') return state.phase !== 'off';
       if (state.phase === 'off') await controller.start(act);
       return true;
     case 'advance':
@@ -128,7 +133,7 @@ async function changeAuthority(
   state: MigrationState,
   to: 'source' | 'target',
 ): Promise<boolean> {
-  const { context, runtime } = running;
+  const { context } = running;
   if (authorityOf(state.phase) === to) return true;
   if (state.phase !== (to === 'target' ? 'read-switch' : 'write-switch')) return true;
   await switchAuthority(context, {
@@ -144,15 +149,31 @@ async function changeAuthority(
     undoMs: 1_500,
     waitingMax: 20,
     inDoubt: 'ignore',
-    onStep: async () => {
-      if (runtime.random.next() >= world.scenario.coordinatorCrashRate) return;
-      const role = 'operator';
-      world.kill(role);
-      world.later(50 + runtime.random.next() * 600, () => world.start(role));
-      await runtime.clock.sleep(0);
+    onStep: async (cutoverStep) => {
+      await world.defect.onStep?.(cutoverStep, context, world);
+      await strikeCoordinator(world, running);
     },
   });
   return true;
+}
+
+/** It dies, or sleeps beyond its lease: from here on or in the midst of the step. */
+async function strikeCoordinator(world: World, { runtime, role }: Running): Promise<void> {
+  const { coordinatorCrashRate, coordinatorPauseRate } = world.scenario;
+  const { clock, random } = runtime;
+  const dice = random.next();
+  if (dice < coordinatorCrashRate) {
+    world.kill(role);
+    world.later(50 + random.next() * 600, () => world.start(role));
+    await clock.sleep(0);
+  } else if (dice < coordinatorCrashRate + coordinatorPauseRate) {
+    const [inMs, ms] = [random.next() < 0.5 ? 0 : random.next() * 30, 500 + random.next() * 2_000];
+    if (inMs > 0) world.later(inMs, () => world.pause(role, ms));
+    else {
+      world.pause(role, ms);
+      await clock.sleep(0);
+    }
+  }
 }
 
 /** After the plan: no change of authority is left half-way. */

@@ -65,6 +65,14 @@ export interface Scenario {
   readonly network: NetworkBehaviour;
   /** The operator's process dies at a step of a change of authority. */
   readonly coordinatorCrashRate: number;
+  /** It is stopped there for longer than its lease, or in the midst of the step. */
+  readonly coordinatorPauseRate: number;
+  /** Processes that carry out the plan at the same time. */
+  readonly operators: number;
+  /** The target refuses every so manieth record; 0: none. */
+  readonly refuseEvery: number;
+  /** A transaction of the program that nobody has told empties a table. */
+  readonly truncateRate: number;
 }
 
 const pick = <T>(random: Random, values: readonly T[]): T =>
@@ -123,10 +131,11 @@ const roughFaults: FaultRates = {
   clockJumpMs: 2_000,
 };
 
-/** Every seed is one of a few kinds of world, with everything else drawn; what has to do with logs from a source of its own. */
+/** Every seed is one of a few kinds of world, with everything else drawn; what has to do with logs, and with coordinators, from sources of their own. */
 export function scenarioOf(
   random: Random,
   logRandom: Random,
+  switchRandom: Random,
   overrides: Partial<Scenario> = {},
 ): Scenario {
   const rough = random.next() < 0.75;
@@ -154,6 +163,7 @@ export function scenarioOf(
     network: rough ? roughNetwork : calmNetwork,
     coordinatorCrashRate: rough ? 0.04 : 0,
     ...logPart(logRandom),
+    ...switchPart(switchRandom, rough),
   };
   return { ...scenario, ...(scenario.logged.length > 0 ? milder(scenario) : {}), ...overrides };
 }
@@ -168,6 +178,18 @@ type LogPart = Pick<
   Scenario,
   'logged' | 'logBatch' | 'wholeTransactions' | 'logImage' | 'direct' | 'directRowsMax'
 >;
+
+type SwitchPart = Pick<
+  Scenario,
+  'coordinatorPauseRate' | 'operators' | 'refuseEvery' | 'truncateRate'
+>;
+
+const switchPart = (random: Random, rough: boolean): SwitchPart => ({
+  coordinatorPauseRate: random.next() < 0.5 && rough ? 0.06 : 0,
+  operators: random.next() < 0.35 ? 2 : 1,
+  refuseEvery: pick(random, [0, 0, 0, 19]),
+  truncateRate: pick(random, [0, 0.03]),
+});
 
 const logPart = (random: Random): LogPart => ({
   logged: loggedOf(random),

@@ -1,7 +1,14 @@
 import { memoryForeignWriter, memoryLayout } from '../../src/adapters/memory/index.ts';
 import { streamName } from '../../src/capture/index.ts';
+import { describeGuard, expectedGuard, sameRole } from '../../src/cutover/index.ts';
 import { messageOf } from '../../src/errors/index.ts';
-import { authorityOf, otherSide, routingTable, type Side } from '../../src/migration/index.ts';
+import {
+  authorityOf,
+  type MigrationState,
+  otherSide,
+  routingTable,
+  type Side,
+} from '../../src/migration/index.ts';
 import type { HistoryVerdict } from '../../src/testing/history/index.ts';
 import { Violation } from '../../src/testing/simulation/index.ts';
 import { applicationMain, rogueMain } from './application.ts';
@@ -10,6 +17,7 @@ import { endFaults, loosenFaults } from './faults.ts';
 import { judgeHistory } from './judge-history.ts';
 import { Ledger } from './ledger.ts';
 import { operatorMain, PlanProgress } from './operator.ts';
+import { personMain } from './person.ts';
 import { workerMain } from './worker-process.ts';
 import { type Defect, World } from './world.ts';
 
@@ -83,7 +91,7 @@ export async function simulate(seed: number, defect: Defect = {}): Promise<Simul
 }
 
 /** Records from before the migration. */
-async function seedRecords(world: World, ledger: Ledger): Promise<void> {
+export async function seedRecords(world: World, ledger: Ledger): Promise<void> {
   const database = world.databases.source;
   database.hook = null;
   const shapes = new Map(
@@ -120,7 +128,9 @@ function begin(world: World, ledger: Ledger, progress: PlanProgress): void {
   if (scenario.direct && scenario.logged.length > 0)
     world.play('direct', 'operator', directMain(world, ledger));
   if (scenario.rogue) world.play('rogue', 'operator', rogueMain(world, ledger));
-  world.play('operator', 'operator', operatorMain(world, ledger, progress));
+  if (scenario.refuseEvery > 0) world.play('person', 'operator', personMain(world));
+  for (let index = 1; index <= scenario.operators; index++)
+    world.play(`operator${index}`, 'operator', operatorMain(world, ledger, progress));
   loosenFaults(world);
 }
 
@@ -134,6 +144,8 @@ function describeUnrest(world: World, ledger: Ledger): string {
   for (const { process } of world.running.values()) {
     if (process.alive && (ledger.busy.get(process.name) ?? 0) > 0) return `${process.name} is busy`;
   }
+  const guard = state && wrongGuard(world, state);
+  if (guard) return guard;
   if (state === null || routingTable[state.phase].follow !== 'apply') return '';
   const side = authorityOf(state.phase);
   const layout = memoryLayout(world.migration.name, side);
@@ -147,6 +159,19 @@ function describeUnrest(world: World, ledger: Ledger): string {
     database.openTransactions().filter(({ mark }) => mark !== null),
   );
   return open.length > 0 ? `${open.length} transactions are open` : '';
+}
+
+/** SPEC.md, table G. */
+function wrongGuard({ migration, databases }: World, state: MigrationState): string | null {
+  if (state.phase === 'off') return null;
+  for (const side of ['source', 'target'] as const) {
+    const rows = databases[side].committedRows(memoryLayout(migration.name, side).guard);
+    const row = Array.from(rows, ([, one]) => one).at(0);
+    const expected = expectedGuard(state, side);
+    if (row && sameRole(row, expected) && row.attempt === null) continue;
+    return `the guard of the ${side} is ${row && describeGuard(row)}, not ${describeGuard(expected)}`;
+  }
+  return null;
 }
 
 /** Row changes of logged collections behind the follower's checkpoint. */

@@ -6,8 +6,9 @@ import {
   type Sabotage,
 } from '../../src/adapters/memory/index.ts';
 import type { MigrationContext } from '../../src/control/index.ts';
+import type { CutoverStep } from '../../src/cutover/index.ts';
 import { createEventHub, type Migration, type Side } from '../../src/migration/index.ts';
-import type { Change } from '../../src/record/index.ts';
+import type { Change, Row } from '../../src/record/index.ts';
 import { type Runtime, seededRandom } from '../../src/runtime/index.ts';
 import type { DoorContext, LogApply, MigrationStore } from '../../src/store/index.ts';
 import {
@@ -22,12 +23,24 @@ import {
 import { type Scenario, scenarioOf } from './scenario.ts';
 import { shopMigration } from './shop-migration.ts';
 
+/** The target refuses some records, until somebody has put its tables right. */
+function refusals(every: number, world: { readonly stopping: boolean }) {
+  if (every === 0) return {};
+  const constraint = (row: unknown): string | null => {
+    const stamp = Number(String((row as Row)['stamp'] ?? '').slice(1));
+    return !world.stopping && stamp > 0 && stamp % every === 0 ? `stamp ${stamp}` : null;
+  };
+  return { new_items: constraint, new_orders: constraint };
+}
+
 /** What makes a world a broken one; see broken-variants.ts. */
 export interface Defect {
   readonly sabotage?: readonly Sabotage[];
   readonly scenario?: Partial<Scenario>;
   /** Replaces parts of what a process of this kind is given. */
   readonly wrap?: (context: MigrationContext, kind: ProcessKind, world: World) => MigrationContext;
+  /** Called by the coordinator before each step of a change of authority. */
+  readonly onStep?: (step: CutoverStep, context: MigrationContext, world: World) => Promise<void>;
   /** Only this judge counts: the history of the clients, or everything else. Default: both. */
   readonly judge?: 'world' | 'history';
   /** The application does not present its tokens. */
@@ -42,6 +55,8 @@ export type ProcessKind = 'application' | 'worker' | 'operator';
 export interface Running {
   readonly process: SimulatedProcess;
   readonly kind: ProcessKind;
+  /** Whose part it plays; a successor plays the same. */
+  readonly role: string;
   readonly runtime: Runtime;
   readonly context: MigrationContext;
   /** Settles never when the process dies. */
@@ -82,6 +97,7 @@ export class World {
     this.scenario = scenarioOf(
       this.scheduler.random,
       seededRandom(seed + 1_000_003),
+      seededRandom(seed + 2_000_003),
       defect.scenario,
     );
     this.migration = shopMigration(this.scenario);
@@ -101,6 +117,7 @@ export class World {
         label: side,
         clock,
         hook: this.network.store,
+        constraints: side === 'target' ? refusals(this.scenario.refuseEvery, this) : {},
         logImage: this.scenario.logImage,
         // Large values, so to say: an update that does not touch them does not bring them.
         logLeavesOut: ['items.name', 'new_items.label', 'feed.body'],
@@ -163,7 +180,7 @@ export class World {
     this.say(`${name} starts on host ${host.name}`);
     this.scheduler.post({ process }, 0, () => {
       void this.open(process, kind, runtime).then((context) => {
-        const running: Running = { process, kind, runtime, context, host };
+        const running: Running = { process, kind, role, runtime, context, host };
         this.running.set(role, running);
         return main(running);
       });

@@ -65,6 +65,7 @@ export async function enterAsAuthority(
 ): Promise<void> {
   await transaction.statement('guard/enter', async () => {
     await shareGuard(session, transaction);
+    if (session.sabotage.has('guard-not-asked')) return;
     const guard = guardState(session, transaction);
     const installed = transaction.get(session.layout.guard, guardRowId) !== undefined;
     if (roles.includes(guard.role) && (guard.epoch === epoch || !installed)) return;

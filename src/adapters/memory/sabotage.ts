@@ -15,6 +15,7 @@
  * - `chunk-without-second-look`: a chunk does not look at the fences again after it has inserted.
  * - `reread-unserialized`: a re-read takes no lock and draws its version last.
  * - `guard-without-drain`: the guard changes without waiting for those it let in.
+ * - `guard-not-asked`: an own write is let in whatever the guard says.
  * - `log-checkpoint-before`: the checkpoint of a log commits before the rows do.
  * - `log-checkpoint-after`: the checkpoint of a log is written once the rows are committed, whatever it was before.
  * - `log-parts-refused`: a change out of the log has to be newer than its fence, also within one transaction.
@@ -37,6 +38,7 @@ export const sabotages = [
   'chunk-without-second-look',
   'reread-unserialized',
   'guard-without-drain',
+  'guard-not-asked',
   'log-checkpoint-before',
   'log-checkpoint-after',
   'log-parts-refused',

@@ -15,6 +15,8 @@ import {
   type Side,
 } from '../../migration/index.ts';
 import { compareVersions, type DataRecord, type Row } from '../../record/index.ts';
+import type { GuardState } from '../../store/index.ts';
+import { guardFault } from './guard-truth.ts';
 import { type LogStep, placeOf, stepsOf } from './log-truth.ts';
 import type { Scheduler } from './scheduler.ts';
 import { Violation } from './violation.ts';
@@ -56,7 +58,7 @@ export interface TruthOptions {
 /**
  * The truth of a simulated world, from the commits of both databases and the states of the control store, never from what an engine
  * claims. Judges with every commit: G3 (fence and value never go back), G4 (nothing comes back from the dead), G5 (only the
- * authority of the published epoch commits writes). The rest is judged when somebody asks.
+ * authority of the published epoch commits writes, and guards are moved by the attempt that is under way). The rest is judged when somebody asks.
  */
 export class Truth {
   /** Latest published state; null before the first. */
@@ -145,8 +147,9 @@ export class Truth {
 
   private onCommit(side: Side, commit: CommitRecord): void {
     const touched = new Map<string, { readonly collection: string; readonly key: string }>();
-    const { fences } = this.layouts[side];
+    const { fences, guard } = this.layouts[side];
     for (const { table, id, before, after } of commit.changes) {
+      if (table === guard.name) this.judgeGuard(side, before, after);
       if (table === fences.name) {
         const at = id.indexOf(' ');
         const of = { collection: id.slice(0, at), key: id.slice(at + 1) };
@@ -181,6 +184,12 @@ export class Truth {
         `${commit.client} wrote a chunk that is ${before?.state} for ${before?.owner}`,
       );
     }
+  }
+
+  private judgeGuard(side: Side, before: unknown, after: unknown): void {
+    if (this.state === null || before === undefined || after === undefined) return;
+    const fault = guardFault(this.state, side, before as GuardState, after as GuardState);
+    if (fault) this.violate('G5', { collection: 'the guard of the ', key: side }, fault);
   }
 
   private judgeFence(
