@@ -79,7 +79,10 @@ async function release(run: SwitchRun): Promise<void> {
   const until = clock.monotonic() + run.options.undoMs;
   for (;;) {
     try {
-      await finishHeld(run.context, run.options.to, run.options.lockTimeoutMs);
+      await finishHeld(run.context, run.options.to, run.options.lockTimeoutMs, {
+        row: { role: 'authority', epoch: run.state.epoch, attempt: run.attempt },
+        state: run.state,
+      });
       run.releasedAt = clock.monotonic();
       return;
     } catch (error) {

@@ -24,9 +24,10 @@ export const switchSteps: Readonly<
   arm,
   hold,
   acknowledge,
-  drain,
+  // The log was level a moment ago, and what has come since is waited for once, behind the seal.
+  drain: (run) => drain(run, false),
   seal,
-  'final-drain': drain,
+  'final-drain': (run) => drain(run, true),
   'in-doubt': inDoubt,
   sequences,
   flip,
@@ -34,8 +35,9 @@ export const switchSteps: Readonly<
 };
 
 /** A rescue is for when this does not come to its end. */
-async function drain(run: SwitchRun): Promise<void> {
-  if (run.options.rescue === undefined) await drainWithin(run, () => run.leftMs(), empty);
+async function drain(run: SwitchRun, log: boolean): Promise<void> {
+  if (run.options.rescue === undefined)
+    await drainWithin(run, () => run.leftMs(), { ...empty, log });
 }
 
 /** Everything that can be known and prepared while writes flow. Changes nothing but the reverse capture, which is idempotent. */
@@ -85,7 +87,7 @@ async function preflight(run: SwitchRun): Promise<void> {
   const until = clock.monotonic() + options.drainTimeoutMs;
   await heardOf(run, () => until - clock.monotonic());
   const { waitingMax, oldestMsMax } = options;
-  await drainWithin(run, () => until - clock.monotonic(), { waitingMax, oldestMsMax });
+  await drainWithin(run, () => until - clock.monotonic(), { waitingMax, oldestMsMax, log: true });
   await refuseUnlessHoldable(context, run.old, false);
   await predict(run);
 }

@@ -50,6 +50,8 @@ export interface DrainGoal {
   readonly waitingMax: number;
   /** Looked at only while something waits. */
   readonly oldestMsMax: number;
+  /** Whether the follower has to have all of the log. */
+  readonly log: boolean;
 }
 
 /** Until the follower has all of the old authority's log, and its queue is as empty as that, with nothing dead in it. */
@@ -64,7 +66,7 @@ export async function drainWithin(
   for (;;) {
     const ms = Math.max(left(), LOOK_MS);
     // The log first: a change of it that the follower refuses goes to the queue.
-    const log = await caughtUp(context, run.state, Math.min(ms, LOG_MS));
+    const log = !goal.log || (await caughtUp(context, run.state, Math.min(ms, LOG_MS)));
     const { waiting, dead, oldestMs } = await withDeadline(
       clock,
       ms,

@@ -2,7 +2,7 @@ import type { MigrationContext } from '../control/index.ts';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
 import { authorityOf, type MigrationState, type Side } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
-import type { Finding } from '../store/index.ts';
+import type { Finding, GuardState } from '../store/index.ts';
 import type { TrafficHook } from '../traffic/index.ts';
 import { expectedGuard } from './guard-roles.ts';
 
@@ -101,19 +101,21 @@ export const heldMark = (attempt: string): string =>
 
 /**
  * Lets traffic go when the guard of this side carries the mark of an ended attempt. An authority is opened to foreign writers first, or they would come
- * to a shut door; its mark stays, in another form, and is the evidence until the caller clears it.
+ * to a shut door; its mark stays, in another form, and is the evidence until the caller clears it. `known`: what whoever has just committed
+ * knows without a look.
  */
 export async function finishHeld(
   context: MigrationContext,
   side: Side,
   lockTimeoutMs: number,
+  known?: { readonly row: GuardState; readonly state: MigrationState },
 ): Promise<void> {
   const { control, migration, stores } = context;
   const { guard } = stores[side];
   // The guard before the state: see `clearStaleMark`.
-  const row = await guard.read();
+  const row = known?.row ?? (await guard.read());
   if (row.attempt === null) return;
-  const state = await control.load(migration.name);
+  const state = known?.state ?? (await control.load(migration.name));
   if (state.cutover !== null) return;
   const open = { ...expectedGuard(state, side), attempt: heldMark(row.attempt) };
   if (row.attempt !== open.attempt && !(await guard.change(row, open, lockTimeoutMs)))

@@ -112,6 +112,7 @@ export async function startPrivatePgBouncer(
     child = null;
     watchdog.watch(0);
     if (running === null || running.exitCode !== null || running.signalCode !== null) return;
+    running.ref();
     const gone = once(running, 'exit');
     running.kill('SIGKILL');
     await gone;

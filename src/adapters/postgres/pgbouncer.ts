@@ -67,6 +67,13 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
       console.close();
     }
   };
+  /** Of a hold, for the release by the same process: a login less while traffic waits. */
+  let kept: PgBouncerConsole | null = null;
+  const takeKept = (): PgBouncerConsole | null => {
+    const console = kept;
+    kept = null;
+    return console;
+  };
   const pausedOf = (all: ReadonlyMap<string, ShownDatabase>): readonly string[] =>
     names.filter((one) => all.get(one)?.paused === true);
   const elsewhere = (all: ReadonlyMap<string, ShownDatabase>, side: Side): readonly string[] =>
@@ -126,20 +133,26 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
       });
     },
     async hold(ms) {
+      const opening = PgBouncerConsole.open(admin, COMMAND_MS).catch(() => null);
       const answers = await Promise.allSettled(names.map((one) => pause(one, ms)));
+      const spare = await opening;
       const failed = answers.find((answer) => answer.status === 'rejected');
-      if (failed === undefined) return;
+      if (failed === undefined) {
+        takeKept()?.close();
+        kept = spare;
+        return;
+      }
+      spare?.close();
       // PgBouncer goes on waiting for the rest of its life, whoever asked.
       await resume();
       throw failed.reason;
     },
     async release(to) {
-      await withConsole(async (console) => {
-        const before = await console.databases(COMMAND_MS);
+      const work = async (console: PgBouncerConsole): Promise<void> => {
+        // The file in any case: PgBouncer may be started anew at any moment.
+        const [before] = await Promise.all([console.databases(COMMAND_MS), write(textFor(to))]);
         const stray = elsewhere(before, to);
         const paused = pausedOf(before);
-        // Before anything else: PgBouncer may be started anew at any moment.
-        await write(textFor(to));
         const reload = stray.length > 0 ? ['RELOAD'] : [];
         await console.run([...reload, ...paused.map(resumeOf)], COMMAND_MS);
         const after = await console.databases(COMMAND_MS);
@@ -149,7 +162,16 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
             'STORE_UNAVAILABLE',
             `${name}: ${[...new Set(wrong)].map((one) => state(one, after.get(one))).join(', ')} after the release to the ${to}. Its log says why RELOAD changed nothing.`,
           );
-      });
+      };
+      const own = takeKept();
+      if (own === null) return withConsole(work);
+      // It may be gone by now; then once more over a new one.
+      const done = await work(own).then(
+        () => true,
+        () => false,
+      );
+      own.close();
+      if (!done) await withConsole(work);
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { CatalogTable } from './postgres-catalog.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
-import { quoteIdentifier } from './postgres-text.ts';
+import { quoteIdentifier, textArray } from './postgres-text.ts';
 
 /** A column that draws from a sequence: identity, serial, or a default with nextval(). */
 interface DrawnColumn {
@@ -13,7 +13,7 @@ interface DrawnColumn {
 }
 
 const DRAWN = `
-SELECT DISTINCT a.attname, pg_catalog.format('%I.%I', n.nspname, s.relname)
+SELECT DISTINCT a.attrelid, a.attname, pg_catalog.format('%I.%I', n.nspname, s.relname)
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_depend d ON
   d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid
@@ -24,30 +24,31 @@ JOIN pg_catalog.pg_class s ON s.relkind = 'S'
   AND s.oid = CASE WHEN d.classid = 'pg_class'::regclass THEN d.objid ELSE d.refobjid END
 JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid AND q.seqincrement > 0
 JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
-WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped`;
+WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped`;
 
+/** One question for all tables: it is asked while writes are held. */
 async function drawnColumns({
   session,
   catalog,
 }: PostgresStoreParts): Promise<readonly DrawnColumn[]> {
-  const found: DrawnColumn[] = [];
-  const look = async (prefix: string, table: CatalogTable): Promise<void> => {
-    const { rows } = await session.query(DRAWN, [table.oid], { what: 'look for sequences' });
+  const tables: { readonly prefix: string; readonly table: CatalogTable }[] = [];
+  for (const name of catalog.collections) {
+    const { root, children } = await catalog.collection(name);
+    tables.push({ prefix: name, table: root });
+    for (const child of children) tables.push({ prefix: `${name}.${child.field}`, table: child });
+  }
+  const oids = textArray(tables.map(({ table }) => table.oid));
+  const { rows } = await session.query(DRAWN, [oids], { what: 'look for sequences' });
+  return tables.flatMap(({ prefix, table }) => {
     const quick = new Set(table.uniqueIndexes.map(({ columns }) => columns[0]));
-    for (const [column, sequence] of rows) {
-      if (column == null || sequence == null) continue;
+    return rows.flatMap(([oid, column, sequence]) => {
+      if (oid !== table.oid || column == null || sequence == null) return [];
       const maximum = quick.has(column)
         ? `(SELECT max(${quoteIdentifier(column)})::bigint FROM ${table.quoted})`
         : 'NULL';
-      found.push({ name: `${prefix}.${column}`, sequence, maximum });
-    }
-  };
-  for (const name of catalog.collections) {
-    const { root, children } = await catalog.collection(name);
-    await look(name, root);
-    for (const child of children) await look(`${name}.${child.field}`, child);
-  }
-  return found;
+      return [{ name: `${prefix}.${column}`, sequence, maximum }];
+    });
+  });
 }
 
 /** What a sequence has given out or its column holds, whatever is more; 0 for neither. */
