@@ -126,7 +126,7 @@ export const errorCatalogue = {
   TOKEN_GAP: entry(
     'reject',
     'The token names a write that a rescue left behind.',
-    'Show the record as it is now and tell the user; see the rescue report.',
+    'Read without the token and tell the user, or decide the record with `changeover rescue`.',
   ),
   FLEET_NOT_ACKNOWLEDGED: entry(
     'retry',

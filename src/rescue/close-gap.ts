@@ -1,5 +1,5 @@
 import { applyEvent, type MigrationContext, undecidedGapStatuses } from '../control/index.ts';
-import { ChangeoverError } from '../errors/index.ts';
+import { ChangeoverError, isChangeoverError } from '../errors/index.ts';
 import type { MigrationState } from '../migration/index.ts';
 import { findGap, type OpenGap, openGap } from './open-gap.ts';
 import { openTarget } from './target-guard.ts';
@@ -57,7 +57,15 @@ async function close(
   const { control, migration } = context;
   const records = await control.gaps.counts(migration.name, gap.rescue);
   const event = { type: 'gap-closed', rescue: gap.rescue } as const;
-  return applyEvent(context, event, { ...act, detail: { records, ...more } });
+  try {
+    return await applyEvent(context, event, { ...act, detail: { records, ...more } });
+  } catch (error) {
+    // A worker and a person may close it at the same moment.
+    const state = await control.load(migration.name);
+    const closed = state.gap?.rescue !== gap.rescue;
+    if (isChangeoverError(error, 'TRANSITION_REFUSED') && closed) return state;
+    throw error;
+  }
 }
 
 /**

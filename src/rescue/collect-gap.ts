@@ -1,7 +1,13 @@
-import { groupByCollection, groupByKey, prepareStream, streamEnds } from '../capture/index.ts';
+import {
+  groupByCollection,
+  groupByKey,
+  type KeyWork,
+  prepareStream,
+  streamEnds,
+} from '../capture/index.ts';
 import { applyEvent, type GapStatus, type MigrationContext } from '../control/index.ts';
-import { ChangeoverError, messageOf } from '../errors/index.ts';
-import { collectionOf, type MigrationState } from '../migration/index.ts';
+import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
+import { type Collection, collectionOf, type MigrationState } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import { collectFromLog } from './gap-log.ts';
 import { findGap, type OpenGap } from './open-gap.ts';
@@ -63,8 +69,16 @@ export async function collectGap(
   const detail = { records: await counts(), sweep };
   const { actor, reason } = options;
   const event = { type: 'gap-collected', rescue } as const;
-  const state = await applyEvent(context, event, { actor, reason, detail });
-  return { state, outcome: 'collected', counts: detail.records };
+  try {
+    const state = await applyEvent(context, event, { actor, reason, detail });
+    return { state, outcome: 'collected', counts: detail.records };
+  } catch (error) {
+    // Somebody else has collected it meanwhile, and saw the same.
+    const state = await control.load(migration.name);
+    const before = state.gap?.rescue !== rescue || state.gap.stage === 'collected';
+    if (!isChangeoverError(error, 'TRANSITION_REFUSED') || !before) throw error;
+    return { state, outcome: 'before', counts: await counts() };
+  }
 }
 
 /** Every entry, whoever has claimed it, and dead ones: its key, not its payload, is what it tells. */
@@ -82,13 +96,33 @@ async function collectFromQueue(gap: OpenGap, sweep: boolean, signal: AbortSigna
     signal.throwIfAborted();
     const page = await queue.entries(after, QUEUE_PAGE);
     for (const [name, works] of groupByCollection(groupByKey(page))) {
-      const keys = works.map(({ key }) => key);
-      await recordKeys(gap, collectionOf(gap.context.migration, name), keys, 'queue');
+      const collection = collectionOf(gap.context.migration, name);
+      const keys = (await notApplied(gap, collection, works)).map(({ key }) => key);
+      await recordKeys(gap, collection, keys, 'queue');
     }
     const last = page.at(-1);
     if (last === undefined || page.length < QUEUE_PAGE) return;
     after = last.id;
   }
+}
+
+/**
+ * Without the entries that stand there only because nobody has come to remove them: the source's fence of that epoch says that it has the write. Of an intent it
+ * does not say so, nor where versions are positions in a log.
+ */
+async function notApplied(
+  { context, gap }: OpenGap,
+  { name, capture }: Collection,
+  works: readonly KeyWork[],
+): Promise<readonly KeyWork[]> {
+  if (capture === 'log') return works;
+  const keys = works.map(({ key }) => key);
+  const fences = await context.stores.source.door.fences(name, keys);
+  return works.filter(({ ids, intent }, at) => {
+    const fence = fences[at] ?? null;
+    const newest = ids.reduce((a, b) => (a > b ? a : b));
+    return intent || fence === null || fence.epoch !== gap.epoch || fence.sequence < newest;
+  });
 }
 
 /** A target that did not answer at the rescue does not know yet where the source's log begins for it. */
