@@ -46,7 +46,7 @@ const appliesOverNewer = (context: MigrationContext, kind: ProcessKind): Migrati
 /** The target follows as soon as authority has moved, and everybody believes that the gap was collected. */
 const forwardBeforeCollected = (context: MigrationContext, kind: ProcessKind): MigrationContext => {
   const opened = (state: MigrationState): MigrationState =>
-    state.gap && kind !== 'operator'
+    state.gap && kind === 'worker'
       ? { ...state, gap: { ...state.gap, stage: 'collected' } }
       : state;
   const { control } = context;
