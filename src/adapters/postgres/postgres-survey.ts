@@ -19,7 +19,10 @@ const TABLES = `WITH RECURSIVE tables(oid) AS (
     SELECT pg_catalog.unnest($1::oid[])
     UNION SELECT i.inhrelid FROM tables t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid)`;
 
-/** What conflicts with SHARE ROW EXCLUSIVE: every writer, and DDL, vacuum and index builds. */
+/**
+ * What conflicts with SHARE ROW EXCLUSIVE: every writer, and DDL, vacuum and index builds. Locks and activity are two looks: a transaction that is over at the
+ * second has no age, and is not one that may not be seen.
+ */
 const TRANSACTIONS = `${TABLES}
   SELECT coalesce(l.pid::text, p.gid), CASE WHEN l.pid IS NULL THEN 'prepared' ELSE 'session' END,
     coalesce(a.usename, p.owner, ''), coalesce(a.application_name, ''),
@@ -33,6 +36,7 @@ const TRANSACTIONS = `${TABLES}
   WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
     AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
     AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
+    AND (l.pid IS NULL OR a.xact_start IS NOT NULL OR a.query = '<insufficient privilege>' OR a.state = 'disabled')
   GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 5 DESC NULLS LAST`;
 
 const OWNED = `${TABLES}
