@@ -1,15 +1,19 @@
+import { mariadb } from '../../src/adapters/mysql/index.ts';
 import { postgres } from '../../src/adapters/postgres/index.ts';
 import type { ControlStore, MigrationContext } from '../../src/control/index.ts';
 import { type Collection, createEventHub, type Side } from '../../src/migration/index.ts';
-import { systemRuntime } from '../../src/runtime/index.ts';
+import { type Runtime, systemRuntime } from '../../src/runtime/index.ts';
+import type { MigrationStore } from '../../src/store/index.ts';
 
-/** One collection, `things(id, value)`, on two PostgreSQL databases. */
+/** One collection, `things(id, value)`, on two databases; default engine: PostgreSQL. */
 export async function openKillContext(options: {
   readonly sourceUrl: string;
   readonly targetUrl: string;
   readonly control: ControlStore;
   readonly mode: string;
   readonly instance: string;
+  readonly engine?: 'postgres' | 'mariadb';
+  readonly runtime?: Runtime;
 }): Promise<MigrationContext> {
   const shape = { table: 'things', key: ['id'] };
   const collection: Collection = {
@@ -27,12 +31,14 @@ export async function openKillContext(options: {
     ignore: {},
     transformVersion: 1,
   };
-  const open = (side: Side, url: string): ReturnType<ReturnType<typeof postgres>['connect']> =>
-    postgres({ url }).connect({
+  const runtime = options.runtime ?? systemRuntime;
+  const connector = options.engine === 'mariadb' ? mariadb : postgres;
+  const open = (side: Side, url: string): Promise<MigrationStore> =>
+    connector({ url }).connect({
       migration: 'kill',
       side,
       shapes: new Map([['things', shape]]),
-      runtime: systemRuntime,
+      runtime,
     });
   const [source, target] = await Promise.all([
     open('source', options.sourceUrl),
@@ -42,7 +48,7 @@ export async function openKillContext(options: {
     migration: { name: 'kill', collections: new Map([['things', collection]]) },
     stores: { source, target },
     control: options.control,
-    runtime: systemRuntime,
+    runtime,
     events: createEventHub(),
     instance: options.instance,
   };
