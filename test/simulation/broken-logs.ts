@@ -1,6 +1,14 @@
 import type { MigrationContext } from '../../src/control/index.ts';
 import type { ChangeSource, ChangeStream, LogBatch, LogChange } from '../../src/log/index.ts';
-import { type BrokenVariant, copying, step, switching, withStores } from './broken-scenarios.ts';
+import {
+  type BrokenVariant,
+  copying,
+  step,
+  switching,
+  toReads,
+  withStores,
+} from './broken-scenarios.ts';
+import { reverseTooLate } from './broken-switches.ts';
 import { calmNetwork, noFaults, roughNetwork, type Scenario } from './scenario.ts';
 import type { ProcessKind } from './world.ts';
 
@@ -192,5 +200,12 @@ export const brokenLogs: readonly BrokenVariant[] = [
   {
     name: 'the end of a direction is looked up before the seal',
     defect: { wrap: endBeforeSeal, scenario: { ...turning } },
+  },
+  {
+    name: reverseTooLate.name,
+    defect: {
+      onStep: reverseTooLate.onStep,
+      scenario: { ...turning, keys: 40, plan: [...toReads, step.switchTo('target')] },
+    },
   },
 ];

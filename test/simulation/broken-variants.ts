@@ -1,4 +1,4 @@
-import type { ControlStore, MigrationContext } from '../../src/control/index.ts';
+import type { MigrationContext } from '../../src/control/index.ts';
 import { ChangeoverError, isChangeoverError } from '../../src/errors/index.ts';
 import { type DataRecord, encodeKey } from '../../src/record/index.ts';
 import { brokenLogs } from './broken-logs.ts';
@@ -7,10 +7,10 @@ import {
   copying,
   step,
   switching,
-  toReads,
   withStores,
   writing,
 } from './broken-scenarios.ts';
+import { brokenSwitches } from './broken-switches.ts';
 import { calmNetwork, noFaults, roughNetwork, type Scenario } from './scenario.ts';
 import type { ProcessKind, World } from './world.ts';
 
@@ -19,26 +19,7 @@ const serial = {
   orders: { write: 'serial', failureMode: 'fail-open' },
 } as const;
 
-const deferred = {
-  items: { write: 'deferred', failureMode: 'fail-open' },
-  orders: { write: 'deferred', failureMode: 'fail-open' },
-} as const;
-
 const failClosed = { write: 'serial', failureMode: 'fail-closed' } as const;
-
-/** Nothing is checked by the store itself: only hold and acknowledgement stand between two authorities. */
-const unguarded: Partial<Scenario> = {
-  ...switching,
-  supportsGuard: false,
-  rogue: false,
-  direct: false,
-  coordinatorCrashRate: 0,
-  readShare: 0.05,
-  thinkMs: 20,
-  applicationSlowness: 8,
-  faults: noFaults,
-  network: calmNetwork,
-};
 
 /** Processes are stopped again and again in the middle of what they do. */
 const pausing = (meanMs: number, faultsHit: Scenario['faultsHit'] = 'all'): Partial<Scenario> => ({
@@ -46,14 +27,6 @@ const pausing = (meanMs: number, faultsHit: Scenario['faultsHit'] = 'all'): Part
   faultsHit,
   coordinatorCrashRate: 0,
 });
-
-/** World of the unguarded variants; the unbroken system must hold in it. */
-export const unguardedScenario = unguarded;
-
-const withControl = (
-  context: MigrationContext,
-  patch: Partial<ControlStore>,
-): MigrationContext => ({ ...context, control: { ...context.control, ...patch } });
 
 /** The record as it was when the write was made travels with the entry, as many outboxes have it. */
 function retryCarriesPayload() {
@@ -115,65 +88,6 @@ const flipWithoutDrain = (context: MigrationContext, kind: ProcessKind): Migrati
         },
       }));
 
-/** The coordinator does not wait: everybody seems to have acknowledged. */
-const acknowledgementNotAwaited = (
-  context: MigrationContext,
-  kind: ProcessKind,
-): MigrationContext =>
-  kind !== 'operator'
-    ? context
-    : withControl(context, {
-        fleet: {
-          ...context.control.fleet,
-          async list(migration) {
-            const { nowMs, instances } = await context.control.fleet.list(migration);
-            const told = instances.map((one) => ({
-              ...one,
-              acknowledgedVersion: Number.MAX_SAFE_INTEGER,
-            }));
-            return { nowMs, instances: told };
-          },
-        },
-      });
-
-/** Instances acknowledge what they have seen, whatever they have in flight. */
-const acknowledgementMeansSeen = (
-  context: MigrationContext,
-  kind: ProcessKind,
-): MigrationContext => {
-  if (kind !== 'application') return context;
-  let seen = 0;
-  const { fleet } = context.control;
-  const tell = (version: number): Promise<void> =>
-    fleet.heartbeat(
-      context.migration.name,
-      { id: context.instance, kind: 'router', label: '', acknowledgedVersion: version },
-      400,
-    );
-  return withControl(context, {
-    watch(migration, onState, onError) {
-      return context.control.watch(
-        migration,
-        (state) => {
-          seen = Math.max(seen, state.version);
-          onState(state);
-          void tell(seen).catch(() => {});
-        },
-        onError,
-      );
-    },
-    fleet: {
-      ...fleet,
-      heartbeat: (migration, instance, leaseMs) =>
-        fleet.heartbeat(
-          migration,
-          { ...instance, acknowledgedVersion: Math.max(seen, instance.acknowledgedVersion) },
-          leaseMs,
-        ),
-    },
-  });
-};
-
 /** Each has to be caught within `seedsMax` seeds; that is a test. */
 export const seedsMax = 400;
 
@@ -208,33 +122,7 @@ const withoutLog: readonly BrokenVariant[] = [
     name: 'the flip does not wait for the drain',
     defect: { wrap: flipWithoutDrain, scenario: switching },
   },
-  {
-    name: 'the acknowledgement is not awaited',
-    defect: { wrap: acknowledgementNotAwaited, scenario: unguarded },
-  },
-  {
-    name: 'the acknowledgement means "seen"',
-    defect: { wrap: acknowledgementMeansSeen, scenario: unguarded },
-  },
   { name: 'the token is ignored', defect: { withoutTokens: true } },
-  {
-    name: 'a paused repair worker writes after the flip',
-    defect: {
-      sabotage: ['door-without-role'],
-      scenario: {
-        ...switching,
-        ...deferred,
-        ...pausing(400, 'workers'),
-        plan: [...toReads, step.wait(100), step.switchTo('target'), step.wait(1_000)],
-        pauseMaxMs: 1_500,
-        workers: 4,
-        keys: 2,
-        thinkMs: 3,
-        rogue: false,
-        network: calmNetwork,
-      },
-    },
-  },
   {
     name: 'a healer clears an intent while its owner can still commit',
     defect: {
@@ -317,10 +205,19 @@ const withoutLog: readonly BrokenVariant[] = [
   },
 ];
 
-export const brokenVariants: readonly BrokenVariant[] = [
-  ...withoutLog.map(({ name, defect }) => ({
+/** What a variant does not ask for does not happen. */
+const plain = { coordinatorPauseRate: 0, operators: 1, refuseEvery: 0, truncateRate: 0 } as const;
+
+const inPlainWorlds = (
+  variants: readonly BrokenVariant[],
+  more: Partial<Scenario>,
+): readonly BrokenVariant[] =>
+  variants.map(({ name, defect }) => ({
     name,
-    defect: { ...defect, scenario: { logged: [], ...defect.scenario } },
-  })),
-  ...brokenLogs,
+    defect: { ...defect, scenario: { ...plain, ...more, ...defect.scenario } },
+  }));
+
+export const brokenVariants: readonly BrokenVariant[] = [
+  ...inPlainWorlds([...withoutLog, ...brokenSwitches], { logged: [] }),
+  ...inPlainWorlds(brokenLogs, {}),
 ];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { unguardedScenario } from './broken-variants.ts';
+import { withoutGuard } from './broken-switches.ts';
 import { type SimulationResult, simulate } from './simulate.ts';
 
 /** Seeds of the short run; `npm run sim -- --seeds 2000` is the long one. */
@@ -47,7 +47,7 @@ describe('the real engines in a simulated world', () => {
     'hold without a guard in the stores as long as every process runs',
     async () => {
       for (let seed = 1; seed <= 20; seed++) {
-        const result = await simulate(seed, { scenario: unguardedScenario });
+        const result = await simulate(seed, withoutGuard);
         expect(report(result)).toBe('clean');
       }
     },

@@ -1,5 +1,7 @@
+import type { MigrationContext } from '../../src/control/index.ts';
 import { isChangeoverError, messageOf } from '../../src/errors/index.ts';
-import { phaseOrder } from '../../src/migration/index.ts';
+import { authorityOf, followerOf, phaseOrder, toFollower } from '../../src/migration/index.ts';
+import type { Change, Key } from '../../src/record/index.ts';
 import { Violation } from '../../src/testing/simulation/index.ts';
 import { repair } from '../../src/verify/index.ts';
 import { startWorker, type Worker } from '../../src/worker/index.ts';
@@ -66,6 +68,26 @@ export function workerMain(world: World) {
   };
 }
 
+/** What a repair does with a key that differs, whether it does or not. */
+async function repairUnseen(
+  context: MigrationContext,
+  worker: Worker,
+  name: string,
+  keys: readonly Key[],
+): Promise<void> {
+  const { phase, epoch } = worker.state();
+  const [authority, follower] = [authorityOf(phase), followerOf(phase)];
+  const collection = context.migration.collections.get(name)!;
+  const answers = await context.stores[authority].records.reread(name, keys, epoch);
+  const changes = answers.flatMap((answer): readonly Change[] => {
+    if (answer.state !== 'read') return [];
+    const { key, version, record } = answer;
+    const value = toFollower(collection, follower, record);
+    return [{ collection: name, key, version, value, origin: 'repair' }];
+  });
+  await context.stores[follower].door.apply(changes, { epoch, timeoutMs: 200 });
+}
+
 /** Repairs random keys while they are being written: nothing may go back by it. */
 async function repairNow(world: World, running: Running, worker: Worker): Promise<void> {
   const { context, runtime } = running;
@@ -78,26 +100,28 @@ async function repairNow(world: World, running: Running, worker: Worker): Promis
     const name = names[Math.floor(random.next() * names.length)]!;
     const keys = [0, 1].map(() => [String(Math.floor(random.next() * world.scenario.keys))]);
     try {
-      await repair(
-        context,
-        name,
-        keys,
-        {
-          currentState: () => worker.state(),
-          mode: 'apply',
-          deleteExtras: true,
-          stopRatio: 1,
-          timeoutMs: 200,
-          recheck: {
-            delaysMs: [20, 60],
-            hotDelayMs: 20,
-            hotTriesMax: 3,
-            lagMaxMs: 300,
-            giveUpAfterMs: 300,
+      if (random.next() < 0.5) await repairUnseen(context, worker, name, keys);
+      else
+        await repair(
+          context,
+          name,
+          keys,
+          {
+            currentState: () => worker.state(),
+            mode: 'apply',
+            deleteExtras: true,
+            stopRatio: 1,
+            timeoutMs: 200,
+            recheck: {
+              delaysMs: [20, 60],
+              hotDelayMs: 20,
+              hotTriesMax: 3,
+              lagMaxMs: 300,
+              giveUpAfterMs: 300,
+            },
           },
-        },
-        signal,
-      );
+          signal,
+        );
     } catch (error) {
       if (!isChangeoverError(error) || error.code === 'BUG')
         world.violate(new Violation('H', name, `repair got ${messageOf(error)}`));
