@@ -32,6 +32,10 @@ export class SwitchRun {
   /** What a drain or a recheck of somebody else last complained about; told when the wait for it fails. */
   lastProblem: string | null = null;
   #notes: Promise<void> = Promise.resolve();
+  #endPause: () => void = () => {};
+  readonly #pauseOver = new Promise<void>((resolve) => {
+    this.#endPause = resolve;
+  });
   #cancelLease: () => void = () => {};
   #ended = false;
 
@@ -99,7 +103,10 @@ export class SwitchRun {
     this.#journal(step, 'done', ms, '');
   }
 
-  /** In order, but off the path: the pause of the application must not pay for the journal's round trips. */
+  /**
+   * In order, but off the path: the pause of the application must not pay for the journal. From the hold on it waits for the end, because a control store in
+   * SQLite writes on our thread, and waits for the disk each time.
+   */
   #journal(step: CutoverStep, outcome: 'done' | 'failed', ms: number, error: string): void {
     if (this.options.dryRun) return;
     const { control, migration } = this.context;
@@ -109,7 +116,10 @@ export class SwitchRun {
       reason: error,
       detail: { attempt: this.attempt, step, outcome, ms: Math.round(ms * 1000) / 1000 },
     };
-    this.#notes = this.#notes.then(() => control.note(migration.name, entry)).catch(() => {});
+    const mayWrite = this.heldSince === null ? Promise.resolve() : this.#pauseOver;
+    this.#notes = Promise.all([this.#notes, mayWrite])
+      .then(() => control.note(migration.name, entry))
+      .catch(() => {});
   }
 
   /** What was predicted, beside what it was: so that people learn how far to trust it. `failed`: the steps that were done. */
@@ -172,13 +182,14 @@ export class SwitchRun {
     return control.fleet.remove(migration.name, coordinatorId(this.attempt)).catch(() => {});
   }
 
-  /** Gives the lease back and waits for the journal, a second at most. Idempotent. */
+  /** Gives the lease back and waits for the journal, three seconds at most. Idempotent. */
   async end(): Promise<void> {
     this.#ended = true;
+    this.#endPause();
     this.#cancelLease();
     const { clock } = this.context.runtime;
     const finish = this.#notes.then(() => this.#dropLease());
-    await withDeadline(clock, 1_000, 'the journal of the switch', finish).catch(() => {});
+    await withDeadline(clock, 3_000, 'the journal of the switch', finish).catch(() => {});
   }
 }
 
