@@ -9,6 +9,7 @@ import type {
 import { isRefusal, type MigrationState, transition } from '../../migration/index.ts';
 import { type Clock, systemClock } from '../../runtime/index.ts';
 import type { TestFramework } from './conformance-subject.ts';
+import { gapFacts } from './gap-facts.ts';
 
 /** Two handles on the same control store that share nothing which two processes could not share. */
 export interface ControlStores {
@@ -53,6 +54,7 @@ export function registerControlStoreConformance(subject: ControlStoreSubject): v
     watchFacts(fact);
     fleetFacts(fact);
     ledgerFacts(fact);
+    gapFacts(fact);
   });
 }
 

@@ -136,6 +136,35 @@ function deadFacts(fact: Fact): void {
     assert.deepEqual(new Set(await claimed(source)), new Set([dead, ...later]));
   });
 
+  fact(
+    'every entry is listed by its id, whoever has it, and however it stands',
+    async ({ source }) => {
+      const { entries } = source.queue;
+      if (!entries) return;
+      assert.deepEqual(await entries(null, 10), []);
+      const ids = await source.queue.enqueue([entry('a'), entry('b'), entry('a'), entry('c')]);
+      const [claimedOne = 0n] = await claimed(source, 60_000, 1);
+      await source.queue.bury([ids[1] ?? 0n], 'refused');
+      assert.equal(claimedOne, ids[0]);
+      const first = await entries(null, 3);
+      assert.deepEqual(
+        first.map(({ id, key }) => [id, key]),
+        [
+          [ids[0], ['a']],
+          [ids[1], ['b']],
+          [ids[2], ['a']],
+        ],
+      );
+      const rest = await entries(first.at(-1)?.id ?? null, 3);
+      assert.deepEqual(
+        rest.map(({ id }) => id),
+        ids.slice(3),
+      );
+      await source.queue.complete(ids);
+      assert.deepEqual(await entries(null, 10), []);
+    },
+  );
+
   fact('a redriven letter begins anew, a discarded one is gone', async ({ source }) => {
     const ids = await source.queue.enqueue([entry('a'), entry('b')]);
     await source.queue.claim(10, 'worker', 60_000);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { compareVersions, type Version } from '../../record/index.ts';
+import { ChangeoverError } from '../../errors/index.ts';
+import { compareVersions, type DataRecord, type Version } from '../../record/index.ts';
 import { systemRandom, systemRuntime } from '../../runtime/index.ts';
 import type { MigrationStore, Written } from '../../store/index.ts';
 import { item, order } from './conformance-shapes.ts';
@@ -29,6 +30,31 @@ export function writeFacts(fact: Fact): void {
 }
 
 function writeActions(fact: Fact): void {
+  fact(
+    'a check sees the present record under its lock, and a throw leaves it alone',
+    async ({ source }) => {
+      const seen: unknown[] = [];
+      const refuse = (current: unknown): void => {
+        seen.push(current);
+        throw new ChangeoverError('STATE_CHANGED', 'It is another one.');
+      };
+      const record = { id: 'k', name: 'one', note: null };
+      const put = (check: (current: DataRecord | null) => void) =>
+        write(source, 'items', ['k'], record, { check });
+      await failsWith('STATE_CHANGED', put(refuse));
+      await put((current) => seen.push(current));
+      await failsWith('STATE_CHANGED', put(refuse));
+      const remove = (check: (current: DataRecord | null) => void) =>
+        write(source, 'items', ['k'], {}, { action: 'delete', check });
+      await failsWith('STATE_CHANGED', remove(refuse));
+      assert.deepEqual(seen, [null, null, record, record]);
+      assert.deepEqual(await look(source, 'items', ['k']), record);
+      assert.equal(await queued(source), 1);
+      await remove(() => {});
+      assert.equal(await look(source, 'items', ['k']), null);
+    },
+  );
+
   fact('a put inserts, then updates, and leaves what is not given', async ({ source }) => {
     const first = await write(source, 'items', ['k'], { id: 'k', name: 'one', note: 'kept' });
     assert.deepEqual(first.key, ['k']);
