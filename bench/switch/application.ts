@@ -12,7 +12,7 @@ export interface ApplicationReport {
 }
 
 const loops = 4;
-const thinkMs = 4;
+const thinkMs = 10;
 const keys = 500;
 
 const [, , folder = '', own = ''] = process.argv;

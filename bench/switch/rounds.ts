@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  applierDefaults,
+  drainLog,
+  drainUntilEmpty,
+  logApplierDefaults,
+} from '../../src/capture/index.ts';
 import { cutoverLimitsOf, type OpenedMigration } from '../../src/config/index.ts';
-import { type SwitchResult, switchAuthority } from '../../src/cutover/index.ts';
+import { type SwitchOptions, type SwitchResult, switchAuthority } from '../../src/cutover/index.ts';
+import type { MigrationState } from '../../src/migration/index.ts';
+import { recheckSuspects } from '../../src/verify/index.ts';
 import { median, percentile } from '../measure.ts';
 
 /** One request of the application. */
@@ -28,6 +36,26 @@ async function round(work: () => Promise<SwitchResult | null>): Promise<Round> {
   return { beganAt, endedAt: Date.now(), result };
 }
 
+/** What `changeover switch-writes` does itself, beside the worker. */
+function byCommandLine(
+  migration: OpenedMigration,
+): Required<Pick<SwitchOptions, 'drain' | 'recheck'>> {
+  const load = (): Promise<MigrationState> => migration.control.load(migration.migration.name);
+  const { holdMs } = migration.options.switch;
+  return {
+    async drain(_side, signal) {
+      const state = await load();
+      await drainLog(migration, state, logApplierDefaults, holdMs, signal);
+      return drainUntilEmpty(migration, state, applierDefaults, holdMs, signal);
+    },
+    async recheck(signal) {
+      const state = await load();
+      const looks = { currentState: () => state, ignoreHold: true, recheck: { delaysMs: [0] } };
+      return recheckSuspects(migration, looks, signal);
+    },
+  };
+}
+
 /** So many changes to the target, and as many back. */
 export async function switchThereAndBack(
   migration: OpenedMigration,
@@ -40,6 +68,7 @@ export async function switchThereAndBack(
     const done = await round(() =>
       switchAuthority(migration, {
         ...cutoverLimitsOf(migration.options),
+        ...byCommandLine(migration),
         to,
         phaseAfter: to === 'target' ? 'write-switch' : 'read-switch',
         actor: 'bench',

@@ -10,7 +10,15 @@ import { describeGuard, sameRole } from './guard-roles.ts';
 import { fits, predictPause, refusalOf } from './pause-prediction.ts';
 import { rescuePreflight } from './rescue-preflight.ts';
 import type { SwitchRun } from './switch-run.ts';
-import { abortable, changing, deadMessage, drainWithin, heardOf, LOOK_MS } from './switch-waits.ts';
+import {
+  abortable,
+  changing,
+  deadMessage,
+  drainWithin,
+  fewDoubts,
+  heardOf,
+  LOOK_MS,
+} from './switch-waits.ts';
 import { hasTraffic, holdTraffic, refuseUnlessHoldable } from './traffic.ts';
 
 const empty = { waitingMax: 0, oldestMsMax: 0 };
@@ -86,6 +94,7 @@ async function preflight(run: SwitchRun): Promise<void> {
   const { clock } = context.runtime;
   const until = clock.monotonic() + options.drainTimeoutMs;
   await heardOf(run, () => until - clock.monotonic());
+  if (decidesDoubts(run)) await fewDoubts(run);
   const { waitingMax, oldestMsMax } = options;
   await drainWithin(run, () => until - clock.monotonic(), { waitingMax, oldestMsMax, log: true });
   await refuseUnlessHoldable(context, run.old, false);

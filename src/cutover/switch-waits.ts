@@ -115,6 +115,21 @@ export async function heardOf(run: SwitchRun, left: () => number): Promise<void>
   }
 }
 
+/** With so many keys in doubt the hold may begin. */
+const DOUBTS_MAX = 20;
+/** Longest wait for it: where doubts come as fast as they are decided, the prediction says what that means. */
+const DOUBTS_MS = 5_000;
+
+/** Until the worker has decided most of the keys in doubt: each that is left is rechecked while writes are held. */
+export async function fewDoubts(run: SwitchRun): Promise<void> {
+  const { control, migration, runtime } = run.context;
+  const until = runtime.clock.monotonic() + Math.min(DOUBTS_MS, run.options.drainTimeoutMs);
+  while ((await control.mismatches.count(migration.name, 'suspect')) > DOUBTS_MAX) {
+    if (runtime.clock.monotonic() >= until) return;
+    await runtime.clock.sleep(LOOK_MS * 5);
+  }
+}
+
 /** Work of others, with a signal that ends it with the budget. Its failure is not ours: what counts is the next look. */
 export async function abortable(
   run: SwitchRun,

@@ -76,6 +76,9 @@ test.each([
   [{ backfill: { chunkRow: 5 } }, '"backfill.chunkRow" is not known. Did you mean "chunkRows"?'],
   [{ switch: { hold: 5 } }, '"switch.hold" is not known.'],
   [{ customGates: { readswitch: [] } }, 'Did you mean "read-switch"?'],
+  [{ traffic: { hold: () => {} } }, '"traffic" has to be pgbouncer({ … })'],
+  [{ traffic: [{ hold: () => {}, release: () => {} }, null] }, '"traffic" has to be'],
+  [{ trafic: [] }, 'Did you mean "traffic"?'],
   [{ name: 'Shop' }, '"name" has to begin with a letter'],
   [{ name: 'a'.repeat(31) }, 'at most 30'],
   [{ name: undefined }, '"name" is missing'],
@@ -227,4 +230,11 @@ test('what the catalog cannot answer is asked for', () => {
   expect(refused({ table: 'customers', children: { o: { table: 'orders' } } })).toContain(
     'state "parent"',
   );
+});
+
+test('a traffic hook may stand alone or in a list, and is what was given', () => {
+  const hook = { hold: async () => {}, release: async () => {} };
+  expect(defineMigration(minimal).traffic).toEqual([]);
+  expect(defineMigration({ ...minimal, traffic: hook }).traffic).toEqual([hook]);
+  expect(defineMigration({ ...minimal, traffic: [hook, hook] }).traffic[1]).toBe(hook);
 });
