@@ -16,6 +16,7 @@ import { addInit } from './commands/init.ts';
 import { addMismatch } from './commands/mismatch.ts';
 import { addPlan } from './commands/plan.ts';
 import { addRescue } from './commands/rescue.ts';
+import { addRogues } from './commands/rogues.ts';
 import { addRollback } from './commands/rollback.ts';
 import { addRun } from './commands/run.ts';
 import { addStart } from './commands/start.ts';
@@ -45,6 +46,7 @@ const verbs: readonly AddCommand[] = [
   addDiff,
   addMismatch,
   addDlq,
+  addRogues,
   addHistory,
   addRun,
   addAttestGone,

@@ -60,3 +60,20 @@ export function followingLine(following: NonNullable<Status['following']>): stri
     parts.push(`last error ${duration(lastError.agoMs)} ago: ${lastError.message}`);
   return `${side} → ${follower}: ${parts.join('; ')}`;
 }
+
+/** Nothing where nobody but the door writes to the follower. */
+export function rogueLines({
+  side,
+  blind,
+  total,
+  writes,
+}: NonNullable<Status['rogues']>): readonly string[] {
+  if (total > 0) {
+    const [newest] = writes;
+    const who = newest
+      ? `; ${duration(newest.agoMs)} ago: ${newest.operation} on ${newest.table} by ${[newest.user, newest.application].filter((word) => word !== '').join(' / ')} (process ${newest.process})`
+      : '';
+    return [`FOREIGN WRITES to the ${side}: ${grouped(total)} noted${who}. See changeover rogues`];
+  }
+  return blind === null ? [] : [`foreign writes to the ${side} are not noted: ${blind}`];
+}

@@ -38,3 +38,4 @@ export {
 } from './gap-ledger.ts';
 export type { MigrationContext } from './migration-context.ts';
 export type { Mismatch, MismatchKind, MismatchLedger, MismatchStatus } from './mismatch-ledger.ts';
+export { rogueAcknowledged, rogueWriteNote } from './rogue-note.ts';

@@ -13,7 +13,7 @@ import type { Gate, GateProfile, GateResult, GateVerdict } from '../gates/index.
 import type { LogRetention } from '../log/index.ts';
 import type { MigrationState, Phase, Side } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
-import type { GuardState } from '../store/index.ts';
+import type { GuardState, RogueLook } from '../store/index.ts';
 import type { DrillResult } from './drill-rollback.ts';
 import type { GapDesk } from './gap-desk.ts';
 import type { LastDrill } from './last-drill.ts';
@@ -160,6 +160,8 @@ export interface Status {
   readonly rollback: RollbackReadiness;
   /** Of this generation; null: none. */
   readonly lastDrill: LastDrill | null;
+  /** Foreign writes to the follower; null: nobody follows, the store does not tell, or it does not answer. */
+  readonly rogues: (RogueLook & { readonly side: Side }) | null;
 }
 
 /** The operator's side of a migration. Every method re-reads the state; nothing is cached. */
@@ -212,6 +214,10 @@ export interface Controller {
   abort(options: AbortOptions): Promise<MigrationState>;
   /** Removes everything of ours from both stores; only in `off` and `retired`, once the fleet has acknowledged. */
   decommission(act: Act): Promise<MigrationState>;
+  /** Who wrote to the follower without being the door; null: nobody follows, or the store does not tell. */
+  rogueWrites(limit?: number): Promise<(RogueLook & { readonly side: Side }) | null>;
+  /** The operator's word that these writes are known and do no harm, or were put right. The word goes into the audit first. How many notes went. */
+  acknowledgeRogueWrites(act: Act): Promise<number>;
   /** The operator's word that this instance does not run any more. */
   attestGone(instance: string, act: Act): Promise<void>;
   /** Every registered router acknowledges ≥ version. FLEET_NOT_ACKNOWLEDGED names those that do not. */

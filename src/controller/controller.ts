@@ -14,6 +14,7 @@ import { drillRollback } from './drill-rollback.ts';
 import { createGapDesk } from './gap-desk.ts';
 import { migrationStatus } from './migration-status.ts';
 import { rescueMigration, surveyRescue } from './rescue-migration.ts';
+import { acknowledgeRogueWrites, rogueWrites } from './rogue-writes.ts';
 import { abortMigration, decommissionMigration, rollbackMigration } from './rollback-migration.ts';
 import { startMigration } from './start-migration.ts';
 
@@ -58,6 +59,9 @@ export function createController(
       return rehearseSwitch(context, state, { ...limits, to, phaseAfter, growthMs: GROWTH_MS });
     },
     drill: (act) => drillRollback(context, limits, act),
+    rogueWrites: async (limit = HISTORY_LINES) =>
+      rogueWrites(context, await control.load(migration.name), limit),
+    acknowledgeRogueWrites: (act) => acknowledgeRogueWrites(context, act),
     attestGone: (instance, act) => attestGone(context, instance, act),
     waitForAcknowledgements: (version, wait) =>
       waitForAcknowledgements(context, version, { ...wait, expired: wait.expired ?? 'wait' }),

@@ -25,10 +25,12 @@ import type {
   Status,
 } from './controller-types.ts';
 import { lastDrill } from './last-drill.ts';
+import { rogueWrites } from './rogue-writes.ts';
 import { phaseBehind } from './rollback-migration.ts';
 
 /** A store that does not answer within this is shown as such. */
 const STORE_MS = 2_000;
+const ROGUES_SHOWN = 5;
 /** A change of state reaches every instance within this. */
 const SPREAD_MS = 1_000;
 
@@ -47,6 +49,12 @@ export async function migrationStatus(
     follows ? observeFollowing(context, state, STORE_MS) : null,
     lastDrill(context, state),
   ]);
+  const rogues = await withDeadline(
+    context.runtime.clock,
+    STORE_MS,
+    'notes of foreign writes',
+    rogueWrites(context, state, ROGUES_SHOWN),
+  ).catch(() => null);
   const [fleet, source, target, log, backfill, suspect, open, next, foreign] = await Promise.all([
     fleetGroups(context),
     sideStatus(context, state, 'source'),
@@ -72,6 +80,7 @@ export async function migrationStatus(
     next,
     rollback: rollbackReadiness(state, back),
     lastDrill: drill,
+    rogues,
   };
 }
 

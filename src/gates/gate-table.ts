@@ -14,6 +14,7 @@ import {
   fleetAcknowledged,
   verifyPassed,
 } from './progress-gates.ts';
+import { noRogueWrites } from './rogue-gate.ts';
 import { dialComplete, reverseReady } from './switch-gates.ts';
 
 /** Which gates stand before a phase that is entered by going forward. Total, so that nobody forgets one. */
@@ -30,6 +31,7 @@ export const gateTable: Readonly<Record<Phase, readonly Gate[]>> = {
     queueLag,
     logKept,
     verifyPassed,
+    noRogueWrites,
     noMismatches,
     shadowReadParity,
   ],
@@ -39,10 +41,11 @@ export const gateTable: Readonly<Record<Phase, readonly Gate[]>> = {
     queueLag,
     logKept,
     verifyPassed,
+    noRogueWrites,
     noMismatches,
     shadowReadParity,
     dialComplete,
     reverseReady,
   ],
-  retired: [fleetAcknowledged, noDeadLetters, queueLag, logKept, noMismatches],
+  retired: [fleetAcknowledged, noDeadLetters, queueLag, logKept, noRogueWrites, noMismatches],
 };

@@ -127,6 +127,22 @@ export const verifyPassed: Gate = {
   },
 };
 
+/** Every collection was compared in full, and left equal, by comparisons that began after `sinceMs`. */
+export function verifiedSince(
+  entries: readonly AuditEntry[],
+  generation: number,
+  collections: readonly string[],
+  sinceMs: number,
+): boolean {
+  const notes = entries.flatMap((entry) => verifyNote(entry, generation));
+  return collections.every((name) =>
+    notes.some(
+      ({ collections: compared, finished, open, startedAtMs }) =>
+        finished && open === 0 && startedAtMs > sinceMs && (compared?.includes(name) ?? true),
+    ),
+  );
+}
+
 function verifyNote({ action, detail, atMs }: AuditEntry, generation: number): VerifyNote[] {
   if (action !== 'verify' || (detail['generation'] ?? generation) !== generation) return [];
   const { collections, collection, finished, open, startedAtMs } = detail;

@@ -107,6 +107,18 @@ export type ChangeoverEvent =
       readonly finished: boolean;
     }
   | {
+      /** Sessions that are not the door wrote to `side`, the follower; told when there are new ones, and once when there are none any more. */
+      readonly type: 'rogue-writes';
+      readonly side: Side;
+      /** Notes that nobody has acknowledged; 0: none. */
+      readonly notes: number;
+      /** Notes that came since the last event. */
+      readonly added: number;
+      readonly tables: readonly string[];
+      /** `user / application`. */
+      readonly users: readonly string[];
+    }
+  | {
       /** How the way back stands, as a worker sees it. `ms`: until writes would be back; null: not before the reasons are gone. */
       readonly type: 'way-back';
       readonly ready: boolean;

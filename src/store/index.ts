@@ -23,6 +23,7 @@ export type {
   StoredRecord,
   Written,
 } from './record-store.ts';
+export type { RogueLook, RogueWatch, RogueWrite } from './rogue-watch.ts';
 export type {
   DeferredIndexes,
   Finding,

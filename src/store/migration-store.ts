@@ -7,6 +7,7 @@ import type { Door } from './door.ts';
 import type { Guard } from './guard.ts';
 import type { StorePressure } from './pressure.ts';
 import type { RecordStore } from './record-store.ts';
+import type { RogueWatch } from './rogue-watch.ts';
 import type { StoreSetup } from './setup.ts';
 import type { SwitchSurvey } from './switch-survey.ts';
 import type { TableDescription } from './table-description.ts';
@@ -36,6 +37,8 @@ export interface MigrationStore {
   readonly pressure?: StorePressure;
   /** What a change of authority would meet here. Optional: without it nobody is told who would be waited for. */
   readonly survey?: SwitchSurvey;
+  /** Who writes here although it is the follower. Optional: without it nobody knows. */
+  readonly rogues?: RogueWatch;
   /** Idempotent. Running operations are waited for, at most 5 s. */
   close(): Promise<void>;
 }

@@ -67,6 +67,10 @@ function lineOf(event: ChangeoverEvent): Line {
       return ['error', 'change became a dead letter', rest];
     case 'apply-failed':
       return ['warn', `changes of the ${event.side} were not applied`, rest];
+    case 'rogue-writes':
+      return event.notes > 0
+        ? ['error', `somebody writes to the ${event.side}, which is the follower`, rest]
+        : ['info', `no foreign write to the ${event.side} is left to be acknowledged`, rest];
     case 'way-back':
       return event.ready
         ? ['debug', 'the way back is ready', rest]

@@ -110,6 +110,14 @@ export const metricTable = {
     'side',
     'code',
   ),
+  changeover_rogue_writes: gauge(
+    'Notes of foreign writes to the follower (one for each session, table, kind and minute) that nobody has acknowledged.',
+    'side',
+  ),
+  changeover_rogue_writes_total: counter(
+    'Notes of foreign writes to the follower that a worker has seen come.',
+    'side',
+  ),
   changeover_rollback_ready: gauge(
     'After the write switch: 1 while writes could go back to the source, as a worker sees it; without a worker nobody says so.',
   ),

@@ -172,6 +172,10 @@ class MetricBook {
         this.#number('changeover_rollback_estimate_seconds').cell().value =
           event.ms === null ? Number.NaN : event.ms / 1000;
         return;
+      case 'rogue-writes':
+        this.#number('changeover_rogue_writes').cell(event.side).value = event.notes;
+        this.#number('changeover_rogue_writes_total').cell(event.side).value += event.added;
+        return;
       case 'dead-letter':
         this.#number('changeover_dead_letters_total').cell(event.collection).value++;
         return;

@@ -22,6 +22,7 @@ import {
 import { tendGap } from '../rescue/index.ts';
 import type { StateView } from '../router/index.ts';
 import { recheckSuspects } from '../verify/index.ts';
+import { rogueTask } from './rogue-task.ts';
 import type { WorkerOptions } from './worker-options.ts';
 
 /** One kind of background work, in turns. */
@@ -46,6 +47,7 @@ export function workerTasks(
     drainTask(context, view, options),
     measureTask(context, options),
     wayBackTask(context, options),
+    rogueTask(context, options),
     backfillTask(context, options),
     recheckTask(context, options),
     resumeTask(context, options),

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { drainLog, drainUntilEmpty, workerSuffix } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import type { MigrationState } from '../migration/index.ts';
@@ -45,6 +46,8 @@ export async function startWorker(
     report: (state) => record.report(state),
   });
   const abort = new AbortController();
+  // Each task waits on it: a dozen listeners are no leak.
+  setMaxListeners(0, abort.signal);
   const onError = (task: string, message: string): void => {
     if (applying.has(task)) record.failed(message);
     options.onError(task, message);

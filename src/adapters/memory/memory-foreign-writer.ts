@@ -4,6 +4,7 @@ import { type DataRecord, encodeKey, type Key, type Row } from '../../record/ind
 import { AggregateWriter, splitRecord } from './memory-aggregates.ts';
 import type { MemoryDatabase } from './memory-database.ts';
 import { memoryLayout, rowLock, tableLock } from './memory-layout.ts';
+import { noteRogue } from './memory-rogues.ts';
 import { childRowId, tableRef } from './memory-table.ts';
 import type { MemoryTransaction, SessionMark } from './memory-transaction.ts';
 import { refuseUnlessAdmitted } from './memory-triggers.ts';
@@ -62,6 +63,7 @@ export function memoryForeignWriter(options: ForeignWriterOptions): MemoryForeig
       write(collection, async (transaction, writer, shape) => {
         const id = encodeKey(key);
         const { root, children } = splitRecord(shape, id, record);
+        noteRogue(transaction, layout, shape.table);
         await transaction.statement('foreign/put-root', () => writer.upsertRoot(id, root));
         await transaction.statement('foreign/put-children', async () => {
           await writer.deleteChildren(id, children);
@@ -118,7 +120,9 @@ async function runStatement(
   const { kind, table: name } = statement;
   const table = tableRef<Row>(name);
   await transaction.lock(tableLock(name), kind === 'truncate' ? 'exclusive' : 'shared');
-  refuseUnlessAdmitted(transaction, memoryLayout(migration, side), name);
+  const layout = memoryLayout(migration, side);
+  refuseUnlessAdmitted(transaction, layout, name);
+  noteRogue(transaction, layout, name);
   if (kind === 'truncate') {
     transaction.empty(table);
     return;

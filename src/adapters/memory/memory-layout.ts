@@ -52,6 +52,13 @@ export interface TriggerRow {
   readonly captured: readonly string[];
 }
 
+/** A foreign session that wrote to a table of the follower. Row id: client and table. */
+export interface RogueRow {
+  readonly table: string;
+  readonly user: string;
+  readonly atMs: number;
+}
+
 /** Names of everything of ours in one database. */
 export interface MemoryLayout {
   readonly schema: string;
@@ -60,6 +67,7 @@ export interface MemoryLayout {
   readonly fences: TableRef<FenceRow>;
   readonly chunks: TableRef<ChunkRow>;
   readonly triggers: TableRef<TriggerRow>;
+  readonly rogues: TableRef<RogueRow>;
   /** How far this store has come in the streams that it follows. Row id: the stream's name. */
   readonly checkpoints: TableRef<LogCheckpoint>;
   /** Source of entry ids and versions. */
@@ -78,6 +86,7 @@ export function memoryLayout(migration: string, side: Side): MemoryLayout {
     fences: tableRef(`${schema}.fence`),
     chunks: tableRef(`${schema}.chunk`),
     triggers: tableRef(`${schema}.trigger`),
+    rogues: tableRef(`${schema}.rogue`),
     checkpoints: tableRef(`${schema}.log_checkpoint`),
     sequence: `${schema}.entry_id`,
   };

@@ -67,8 +67,8 @@ export function createMemorySetup(session: MemorySession): StoreSetup {
         await transaction.lock(guardLock(layout), 'exclusive');
         for (const table of dataTables(session))
           await transaction.lock(tableLock(table), 'exclusive');
-        const { guard, queue, fences, chunks, triggers, checkpoints } = layout;
-        for (const { name } of [guard, queue, fences, chunks, triggers, checkpoints])
+        const { guard, queue, fences, chunks, triggers, checkpoints, rogues } = layout;
+        for (const { name } of [guard, queue, fences, chunks, triggers, checkpoints, rogues])
           database.dropTable(name);
         database.dropSequence(layout.sequence);
       }),

@@ -8,6 +8,7 @@ import { memoryLayout } from './memory-layout.ts';
 import { createMemoryLogDoor } from './memory-log-door.ts';
 import { createMemoryQueue } from './memory-queue.ts';
 import { createMemoryRecordStore } from './memory-record-store.ts';
+import { createMemoryRogues } from './memory-rogues.ts';
 import type { MemorySession } from './memory-session.ts';
 import { createMemorySetup } from './memory-setup.ts';
 import type { Sabotage } from './sabotage.ts';
@@ -67,6 +68,7 @@ export function memoryStore(
         queue: createMemoryQueue(session),
         guard: createMemoryGuard(session),
         setup: createMemorySetup(session),
+        rogues: createMemoryRogues(session),
         pressure: { activeConnections: async () => database.openTransactions().length },
         async close() {
           closed = true;

@@ -44,14 +44,16 @@ export interface MysqlLayout {
   readonly challenge: string;
   /** Records that foreign keys change by themselves: `id`, `collection`, `key_text`. See `mysql-touch-triggers`. */
   readonly touched: string;
+  /** Notes of foreign writes; see `mysql-rogues`. */
+  readonly rogue: string;
   /** `CALL enter(role, epoch, idle_too)`: shares the guard row until the end of the transaction, then that role (or `idle`) and that epoch, else SQLSTATE CO001. */
   readonly enter: string;
   /** Name of a trigger of ours on a table, bare: triggers live in their table's database, and names are unique in all of it. `maker` tells apart those of several attempts. */
   triggerName(kind: TriggerKind, table: string, event: TriggerEvent, maker?: string): string;
 }
 
-/** `touch` and `moved`: what foreign keys do by themselves, before and after it. */
-export type TriggerKind = 'guard' | 'capture' | 'touch' | 'moved';
+/** `touch` and `moved`: what foreign keys do by themselves, before and after it; `rogue`: notes who is not the door. */
+export type TriggerKind = 'guard' | 'capture' | 'touch' | 'moved' | 'rogue';
 export type TriggerEvent = 'INSERT' | 'UPDATE' | 'DELETE';
 
 /** `changeover_<migration>_<side>`, shortened with a digest where it would be too long. */
@@ -79,6 +81,7 @@ export function mysqlLayout(migration: string, side: Side): MysqlLayout {
     logCheckpoint: own('log_checkpoint'),
     challenge: own('challenge'),
     touched: own('touched'),
+    rogue: own('rogue'),
     enter: own('enter'),
     triggerName: (kind, table, event, maker) =>
       fitted(`${database}_${kind}_${event}_${table}${maker === undefined ? '' : `_${maker}`}`),
@@ -202,6 +205,17 @@ export function tableStatements(layout: MysqlLayout, firstNumber: bigint): reado
     ) ${TABLE_OPTIONS}`,
     `CREATE TABLE IF NOT EXISTS ${layout.challenge} (
       token varchar(190) NOT NULL PRIMARY KEY
+    ) ${TABLE_OPTIONS}`,
+    // Who wrote here without being the door; see `mysql-rogues`.
+    `CREATE TABLE IF NOT EXISTS ${layout.rogue} (
+      connection bigint unsigned NOT NULL,
+      minute bigint NOT NULL,
+      table_name varchar(190) NOT NULL,
+      operation varchar(6) NOT NULL,
+      user_name varchar(190) NOT NULL,
+      amount bigint NOT NULL,
+      at datetime(6) NOT NULL,
+      PRIMARY KEY (connection, minute, table_name, operation)
     ) ${TABLE_OPTIONS}`,
   ];
 }

@@ -15,6 +15,7 @@ import { displayAddress, type MysqlOptions } from './mysql-options.ts';
 import { createMysqlPresence } from './mysql-presence.ts';
 import { createMysqlPressure } from './mysql-pressure.ts';
 import { createMysqlRecordStore } from './mysql-record-store.ts';
+import { createMysqlRogues } from './mysql-rogues.ts';
 import { mysqlLayout } from './mysql-schema.ts';
 import { openMysqlSession } from './mysql-session.ts';
 import { createMysqlSetup } from './mysql-setup.ts';
@@ -92,6 +93,7 @@ function openMysqlStore(
     text: createMysqlTextSource(parts),
     pressure: createMysqlPressure(session),
     survey: createMysqlSurvey(parts),
+    rogues: createMysqlRogues(parts),
     close: () => session.close(),
   };
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Side } from '../../migration/index.ts';
 import { FENCED_SQLSTATE } from './postgres-errors.ts';
 import { checkpointTable } from './postgres-log-checkpoint.ts';
+import { rogueTable } from './postgres-rogues.ts';
 import { quoteIdentifier, quoteLiteral } from './postgres-text.ts';
 
 /** Raised with every change of the tables or functions below that older code cannot work with. */
@@ -25,6 +26,8 @@ export interface PostgresLayout {
   readonly queue: string;
   /** Indexes that are taken down for a copy; see postgres-deferred.ts. */
   readonly deferred: string;
+  /** Notes of foreign writes; see postgres-rogues.ts. */
+  readonly rogue: string;
   /** The sequence of versions and queue ids. */
   readonly version: string;
   /** `enter(role, epoch, idle_too)`: shared role lock until the end of the transaction, then the check of the guard row: that role (or `idle`) and that epoch, else CO001. */
@@ -70,6 +73,7 @@ export function postgresLayout(migration: string, side: Side): PostgresLayout {
     logCheckpoint: own('log_checkpoint'),
     queue: own('queue'),
     deferred: own('deferred'),
+    rogue: own('rogue'),
     version: own('version'),
     enter: own('enter'),
     recordChange: own('record_change'),
@@ -181,6 +185,7 @@ export function tableStatements(layout: PostgresLayout): readonly string[] {
       deferred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
       PRIMARY KEY (collection, name)
     )`,
+    rogueTable(layout),
     `REVOKE ALL ON ALL TABLES IN SCHEMA ${quoteIdentifier(schema)} FROM PUBLIC`,
   ];
 }

@@ -12,6 +12,7 @@ import { sqlStateOf } from './postgres-errors.ts';
 import { installGuardTriggers } from './postgres-guard-triggers.ts';
 import { inspectPostgres } from './postgres-inspect.ts';
 import { dropStreams, streamObjects } from './postgres-log-objects.ts';
+import { installRogueTriggers } from './postgres-rogues.ts';
 import { enterFunction, SCHEMA_FORMAT, tableStatements } from './postgres-schema.ts';
 import type { PostgresTransaction, Statement } from './postgres-session.ts';
 import { quoteIdentifier, quoteLiteral } from './postgres-text.ts';
@@ -42,6 +43,7 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
         ];
         await transaction.run(texts(statements));
         await installGuardTriggers(transaction, layout, catalog);
+        if (role === 'follower') await installRogueTriggers(transaction, layout, catalog);
         await checkFormat(parts, transaction);
         await transaction.query(
           `UPDATE ${layout.guard} SET role = $1, epoch = $2::int WHERE role = 'idle'`,

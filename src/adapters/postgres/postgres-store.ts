@@ -17,6 +17,7 @@ import { createPostgresPresence } from './postgres-presence.ts';
 import { createPostgresPressure } from './postgres-pressure.ts';
 import { createPostgresRecordStore } from './postgres-record-store.ts';
 import { tryReplication } from './postgres-replication.ts';
+import { createPostgresRogues } from './postgres-rogues.ts';
 import { postgresLayout } from './postgres-schema.ts';
 import { openPostgresSession } from './postgres-session.ts';
 import { createPostgresSetup } from './postgres-setup.ts';
@@ -80,6 +81,7 @@ function openPostgresStore(options: PostgresOptions, context: StoreContext): Mig
     ...(logged.size > 0 ? { log: createPostgresChangeSource(parts, options) } : {}),
     pressure: createPostgresPressure(session),
     survey: createPostgresSurvey(parts),
+    rogues: createPostgresRogues(parts, presence),
     close: () => session.close(),
   };
   registerCopyReader(store, { session, catalog });
