@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { postgres } from '../../src/adapters/postgres/index.ts';
 import type { Shape } from '../../src/migration/index.ts';
 import { systemRuntime } from '../../src/runtime/index.ts';
@@ -164,6 +164,21 @@ test('a change of the mark alone waits for no writer, a change of the role does'
   expect(await store.guard.change(armed, authority, 200)).toBe(true);
   expect(await store.guard.read()).toEqual(authority);
   await foreign.query('COMMIT');
+});
+
+test('a change that waits for a writer is not in its way to the next table', async () => {
+  await foreign.query("SET lock_timeout = '100ms'");
+  await foreign.query('BEGIN');
+  await foreign.query("INSERT INTO plain (name) VALUES ('first')");
+  const changing = store.guard.change(authority, sealed, 5_000);
+  const waits = 'SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted';
+  await vi.waitFor(async () => expect((await foreign.query(waits)).rows).toEqual([{ n: 1 }]), {
+    timeout: 5_000,
+    interval: 5,
+  });
+  await foreign.query("INSERT INTO parted (name) VALUES ('second')");
+  await foreign.query('COMMIT');
+  expect(await changing).toBe(true);
 });
 
 test('of two changes of the mark from one row one is made', async () => {

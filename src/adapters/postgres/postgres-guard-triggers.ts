@@ -38,7 +38,7 @@ END`;
     LANGUAGE plpgsql SET search_path = pg_catalog AS ${quoteLiteral(body)}`;
 }
 
-/** Oids of the tables of the shapes, as an array of PostgreSQL. */
+/** Oids of the tables of the shapes in the order of the configuration, roots before children, as an array of PostgreSQL. */
 export function tableOids(collections: readonly CatalogCollection[]): string {
   const oids = collections
     .flatMap(({ root, children }) => [root, ...children])
@@ -49,16 +49,21 @@ export function tableOids(collections: readonly CatalogCollection[]): string {
 /**
  * `quoted, enabled` of these tables with their partitions and inheritors (a statement trigger fires only on the table that is
  * named); enabled is null without trigger, else `pg_trigger.tgenabled` (D: disabled, A: always).
+ *
+ * In the order given, a table before its partitions: as foreign keys make writers take their locks. In any other order a writer that has written the parent
+ * and comes to the child would wait for whoever has locked the child and waits for the parent.
  */
 function tablesQuery(oids: string, trigger: string): string {
-  return `WITH RECURSIVE tables(oid) AS (
-      SELECT pg_catalog.unnest(${oids}::oid[])
-      UNION SELECT i.inhrelid FROM tables t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid)
+  return `WITH RECURSIVE tables(oid, place, depth) AS (
+      SELECT t.oid, t.place, 0 FROM pg_catalog.unnest(${oids}::oid[]) WITH ORDINALITY AS t(oid, place)
+      UNION SELECT i.inhrelid, t.place, t.depth + 1
+        FROM tables t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid)
     SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS quoted, g.tgenabled AS enabled
-    FROM tables t JOIN pg_catalog.pg_class c ON c.oid = t.oid AND c.relkind IN ('r', 'p', 'f')
+    FROM (SELECT oid, pg_catalog.min(place) AS place, pg_catalog.max(depth) AS depth FROM tables GROUP BY oid) t
+    JOIN pg_catalog.pg_class c ON c.oid = t.oid AND c.relkind IN ('r', 'p', 'f')
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_trigger g ON g.tgrelid = c.oid AND g.tgname = ${trigger}
-    ORDER BY 1`;
+    ORDER BY t.place, t.depth, 1`;
 }
 
 interface GuardedTable {
