@@ -9,6 +9,14 @@ import type { LegacyCustomer } from './shop-schema.ts';
 
 export type WriteAction = 'put' | 'update' | 'delete';
 
+/** What its router knew, where somebody asks. */
+export interface Seen {
+  /** Epoch when the answer came. */
+  readonly epoch?: number;
+  /** `authority`: what the process took for it was read. */
+  readonly route?: 'authority' | 'any';
+}
+
 /** What a process wrote down. `op` names a write, unique over all processes; the record carries it as its `revision`. */
 export type LedgerLine =
   | { readonly t: 'start'; readonly pid: number; readonly at: number }
@@ -21,14 +29,19 @@ export type LedgerLine =
       readonly after: LegacyCustomer | null;
       readonly at: number;
     }
-  | { readonly t: 'ack'; readonly op: string; readonly token: string | null; readonly at: number }
+  | ({
+      readonly t: 'ack';
+      readonly op: string;
+      readonly token: string | null;
+      readonly at: number;
+    } & Seen)
   /** The caller was told that the write was not made. */
   | { readonly t: 'rejected'; readonly op: string; readonly code: string; readonly at: number }
   /** The caller was told that nobody knows. */
   | { readonly t: 'unknown'; readonly op: string; readonly code: string; readonly at: number }
   /** Last words before `kill -9`: the authority has committed, the follower knows nothing yet. */
   | { readonly t: 'authority'; readonly op: string; readonly at: number }
-  | {
+  | ({
       readonly t: 'read';
       readonly id: string;
       /** The write whose token was presented. */
@@ -37,7 +50,7 @@ export type LedgerLine =
       readonly seen: { readonly revision: string; readonly digest: string } | null;
       readonly from: number;
       readonly at: number;
-    }
+    } & Seen)
   | { readonly t: 'read-failed'; readonly id: string; readonly code: string; readonly at: number }
   /** The process was quiet from here on: nothing in flight. */
   | { readonly t: 'quiet'; readonly name: string; readonly at: number };

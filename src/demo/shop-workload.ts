@@ -8,7 +8,13 @@ import { ChangeoverError } from '../errors/index.ts';
 import type { CollectionHandle } from '../router/index.ts';
 import type { Random } from '../runtime/index.ts';
 import { digestOfCustomer } from './canonical-customer.ts';
-import { type Ledger, type LedgerLine, monotonicMs, type WriteAction } from './ledger.ts';
+import {
+  type Ledger,
+  type LedgerLine,
+  monotonicMs,
+  type Seen,
+  type WriteAction,
+} from './ledger.ts';
 import { choose, inventChange, inventCustomer, toLegacyCustomer, whole } from './shop-customers.ts';
 import type { ShopApplicationOptions } from './shop-messages.ts';
 import type { LegacyCustomer } from './shop-schema.ts';
@@ -39,6 +45,8 @@ export interface WorkloadEvents {
   readonly failed: (what: string, error: unknown) => void;
   /** Called with the write that is about to be sent, and runs it: the place to remember what is in flight. */
   readonly sending: <T>(id: string, op: string, send: () => Promise<T>) => Promise<T>;
+  /** Called before a request is sent; what it returns, after the answer: for the ledger. */
+  readonly watching?: () => () => Seen;
 }
 
 export class ShopWorkload {
@@ -161,11 +169,12 @@ export class ShopWorkload {
     token: string | undefined,
   ): Promise<LegacyCustomer | null> {
     const from = monotonicMs();
+    const watched = this.#events.watching?.();
     try {
       const record = await this.#customers.get(id, { routingKey: id, token });
       const row = record === null ? null : toLegacyCustomer(record);
       const seen = row && { revision: row.revision ?? '', digest: digestOfCustomer(row) };
-      this.#ledger.append({ t: 'read', id, after, seen, from, at: monotonicMs() });
+      this.#ledger.append({ t: 'read', id, after, seen, from, at: monotonicMs(), ...watched?.() });
       this.#events.read();
       return row;
     } catch (error) {
@@ -185,13 +194,14 @@ export class ShopWorkload {
     const op = after?.revision ?? this.#nextOp();
     const from = monotonicMs();
     this.#ledger.append({ t: 'intent', op, id, action, after, at: from });
+    const watched = this.#events.watching?.();
     try {
       const receipt = await this.#events.sending(id, op, () =>
         this.#send(id, action, after, fields),
       );
       const at = monotonicMs();
       const token = receipt.token === '' ? null : receipt.token;
-      this.#ledger.append({ t: 'ack', op, token, at });
+      this.#ledger.append({ t: 'ack', op, token, at, ...watched?.() });
       this.#known.set(id, { row: after, op, token });
       if (after === null && loop !== null) this.#deleted[loop]?.push(id);
       this.#events.acknowledged(id, op, token, at - from);

@@ -1,11 +1,12 @@
 /** One application process: the demo's workload over the public API, with a ledger of its own. Ends with its parent. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { monotonicMs, openLedger, readLedger } from '../../src/demo/ledger.ts';
+import { monotonicMs, openLedger, readLedger, type Seen } from '../../src/demo/ledger.ts';
 import type { ShopApplicationOptions } from '../../src/demo/shop-messages.ts';
 import { ShopWorkload } from '../../src/demo/shop-workload.ts';
 import { ChangeoverError } from '../../src/errors/index.ts';
 import { createRouter } from '../../src/router/index.ts';
 import { seededRandom } from '../../src/runtime/index.ts';
+import { routeOf } from '../../src/testing/history/index.ts';
 import { jumpingRuntime } from './chaos-clock.ts';
 import {
   type ChaosAddresses,
@@ -72,7 +73,14 @@ async function openRouter(): Promise<OpenedCustomers> {
       },
     },
   });
-  return { customers: router.collection(collection), close: () => router.close() };
+  const watching = () => {
+    const before = router.state();
+    return (): Seen => {
+      const after = router.state();
+      return { epoch: after.epoch, route: routeOf(before, after) };
+    };
+  };
+  return { customers: router.collection(collection), watching, close: () => router.close() };
 }
 
 const workload = new ShopWorkload(options, way.customers, ledger, random, {
@@ -85,6 +93,7 @@ const workload = new ShopWorkload(options, way.customers, ledger, random, {
     send({ type: 'failed', what, code, message: (error as Error).message });
   },
   sending: (_id, _op, work) => work(),
+  ...(way.watching ? { watching: way.watching } : {}),
 });
 workload.recall(earlier);
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { OpenedMigration } from '../../src/config/index.ts';
 import { customerSql } from '../../src/demo/canonical-customer.ts';
+import type { Seen } from '../../src/demo/ledger.ts';
 import { type LegacyCustomer, legacyColumns } from '../../src/demo/shop-schema.ts';
 import { legacyToModern } from '../../src/demo/shop-transform.ts';
 import type { Side } from '../../src/demo/store-snapshot.ts';
@@ -23,6 +24,8 @@ const fenced = 'CO001';
 export interface OpenedCustomers {
   readonly customers: CollectionHandle;
   close(): Promise<void>;
+  /** See `WorkloadEvents`; a direct writer knows of no epoch. */
+  readonly watching?: () => () => Seen;
 }
 
 /**

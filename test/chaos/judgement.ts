@@ -7,6 +7,7 @@ import { caughtUp } from '../../src/capture/index.ts';
 import { type countRequests, historyOf, longestWriteMs } from '../../src/demo/judge.ts';
 import { takeSnapshot } from '../../src/demo/store-snapshot.ts';
 import { sabotage } from '../../src/demo/story-sabotage.ts';
+import type { HistoryVerdict } from '../../src/testing/history/index.ts';
 import { type ChaosAddresses, openChaosMigration } from './chaos-migration.ts';
 import type { ChaosWorld } from './chaos-world.ts';
 import { examine } from './examination.ts';
@@ -35,10 +36,13 @@ export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
     takeSnapshot(addresses.sourceUrl, 'source'),
     takeSnapshot(addresses.targetUrl, 'target'),
   ]);
-  const { requests, reads, versioned, authority, faults, count } = examine(before, ledgers, {
-    source,
-    target,
-  });
+  const stores = { source, target };
+  const { requests, reads, versioned, authority, faults, order, count } = examine(
+    before,
+    ledgers,
+    stores,
+    options.mode === 'fail-closed',
+  );
   const checks: readonly (readonly [string, number, string])[] = [
     ['lost', count('lost'), 'acknowledged, and missing from a store'],
     ['differing', count('differing'), 'between ledger, source and target'],
@@ -46,6 +50,7 @@ export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
     ['two authorities', authority.length, `${versioned.length} acknowledged writes with a version`],
     ['stale reads', reads.stale, `of ${reads.tokensChecked} with a token`],
     ['wrong reads', reads.wrong, `of ${requests.reads}`],
+    ['no order', order.faults.length, describeOrder(order)],
     ['not drained', drained, `changes left in the queues, dead letters among them`],
     ['violations', report.violations.length + hung.length, 'seen on the way'],
     ['nothing done', requests.acknowledgedWrites === 0 ? 1 : 0, ''],
@@ -68,6 +73,9 @@ export async function judgeChaos(world: ChaosWorld): Promise<ChaosResult> {
     ],
   };
 }
+
+const describeOrder = ({ keys, reads }: HistoryVerdict): string =>
+  `of ${keys} keys, for ${reads.linearizable} reads from the authority, ${reads.token} with a token, ${reads.written} others`;
 
 /** Out of the folder that goes with the servers. */
 function keepLedgers({ ledgers, options }: ChaosWorld): string {

@@ -4,10 +4,10 @@ import type { Side } from '../../src/migration/index.ts';
 import { encodeKey, type LooseRecord } from '../../src/record/index.ts';
 import type { Router } from '../../src/router/index.ts';
 import { Violation } from '../../src/testing/simulation/index.ts';
+import type { Called } from '../support/history-recorder.ts';
 import { feedWriter } from './feed-writer.ts';
 import type { Ledger, WriteOutcome } from './ledger.ts';
 import { Reader } from './reader.ts';
-import type { Called } from './recorder.ts';
 import type { Running, World } from './world.ts';
 
 /** Writes and reads by one router, one after the other, and knows what it may expect. */

@@ -6,8 +6,8 @@ import {
 import { authorityOf, type Side } from '../../src/migration/index.ts';
 import type { Row } from '../../src/record/index.ts';
 import type { Random } from '../../src/runtime/index.ts';
+import type { Called, Recorder } from '../support/history-recorder.ts';
 import { type Ledger, routerTimes } from './ledger.ts';
-import type { Called, Recorder } from './recorder.ts';
 import type { CollectionName } from './shop-migration.ts';
 import type { Running, World } from './world.ts';
 
@@ -90,7 +90,9 @@ function record(
     if ('id' in statement.set) certain.push(call(statement.where, null));
   }
   return () => {
-    for (const called of certain) recorder.settle(called, 'ok', world.now, null);
+    // Nothing that it writes is of a later epoch than this.
+    const epoch = world.truth.state?.epoch ?? 1;
+    for (const called of certain) recorder.settle(called, 'ok', world.now, epoch);
   };
 }
 

@@ -1,4 +1,4 @@
-import { type Called, Recorder } from './recorder.ts';
+import { type Called, Recorder } from '../support/history-recorder.ts';
 
 /** What a client was told about one write. */
 export interface WriteOutcome {

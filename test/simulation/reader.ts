@@ -2,9 +2,9 @@ import { isChangeoverError, messageOf } from '../../src/errors/index.ts';
 import { authorityOf } from '../../src/migration/index.ts';
 import { type DataRecord, encodeKey } from '../../src/record/index.ts';
 import type { Router } from '../../src/router/index.ts';
+import { routeOf } from '../../src/testing/history/index.ts';
 import { Violation } from '../../src/testing/simulation/index.ts';
 import type { Ledger, TokenNote } from './ledger.ts';
-import { routeOf } from './recorder.ts';
 import type { Running, World } from './world.ts';
 
 /** The reads of one client. */

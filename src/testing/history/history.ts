@@ -15,7 +15,7 @@ export interface WriteOperation {
   readonly to: number;
   /** `failed`: told to be not made. `unknown`: may take effect at any time after `from`, once, or never. */
   readonly outcome: 'ok' | 'failed' | 'unknown';
-  /** Epoch that its process knew when it was answered; null: unknown to the recorder. */
+  /** Epoch that its process knew when it was answered (its own or a later one); null: unknown to the recorder, and taken for none. */
   readonly epoch: number | null;
 }
 
@@ -33,7 +33,7 @@ export interface ReadOperation {
   readonly token: string | null;
   /** `authority`: the process read what it took for the authority. `any`: perhaps the follower (the dial was up), or nobody knows. */
   readonly route: 'authority' | 'any';
-  /** Epoch by which it was routed; null: unknown to the recorder. */
+  /** Epoch that its process knew when it was answered: with the route `authority` the one by which it was routed; null: unknown. */
   readonly epoch: number | null;
 }
 

@@ -9,3 +9,4 @@ export type {
   ReadOperation,
   WriteOperation,
 } from './history.ts';
+export { routeOf } from './route-of.ts';

@@ -1,5 +1,3 @@
-import type { MigrationState } from '../../src/migration/index.ts';
-import { routingTable } from '../../src/migration/index.ts';
 import type {
   Operation,
   OperationHistory,
@@ -61,11 +59,4 @@ export class Recorder {
     );
     return { initial: this.initial, operations: [...this.#answered, ...open] };
   }
-}
-
-/** Whether a read that a router carried out between two of its states was routed to the authority. */
-export function routeOf(before: MigrationState, after: MigrationState): ReadOperation['route'] {
-  const { phase, dialBasisPoints, version } = before;
-  const undialled = routingTable[phase].reads === 'authority' || dialBasisPoints === 0;
-  return undialled && after.version === version ? 'authority' : 'any';
 }
