@@ -150,7 +150,10 @@ const checkBeforeLock = (context: MigrationContext, kind: ProcessKind): Migratio
         ...store,
         records: {
           ...store.records,
-          write: ({ check: _check, beforeCommit: _before, ...write }) => store.records.write(write),
+          async write({ check: _check, beforeCommit: _before, ...write }) {
+            await context.runtime.clock.sleep(40);
+            return store.records.write(write);
+          },
         },
       }));
 
@@ -184,7 +187,7 @@ export const brokenRescues: readonly BrokenVariant[] = [
   },
   {
     name: 'the gap is applied without a look under the lock',
-    defect: { wrap: checkBeforeLock, scenario: { keys: 2, thinkMs: 3 } },
+    defect: { wrap: checkBeforeLock, scenario: { keys: 24, thinkMs: 4 } },
   },
   { name: 'tokens of the gap are not looked at', defect: { wrap: tokensIgnored } },
 ];
