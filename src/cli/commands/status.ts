@@ -129,6 +129,10 @@ function where(seen: Status, { migration }: Session): readonly string[] {
     const { attempt, owner, to, status } = state.cutover;
     lines.push(`a change of authority to the ${to} is ${status} (attempt ${attempt} by ${owner})`);
   }
+  if (state.gap)
+    lines.push(
+      `the gap of rescue ${state.gap.rescue} is open (${state.gap.stage}): changeover rescue list`,
+    );
   const rows = (['source', 'target'] as const).map((side) => sideRow(side, sides[side], migration));
   lines.push(...columns(rows));
   if (seen.log !== null) lines.push(logLine(seen.log));
