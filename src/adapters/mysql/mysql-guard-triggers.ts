@@ -2,7 +2,7 @@ import type { CatalogCollection, CatalogTable, MysqlCatalog } from './mysql-cata
 import { FENCED_SQLSTATE } from './mysql-errors.ts';
 import type { MysqlLayout, TriggerEvent, TriggerKind } from './mysql-schema.ts';
 import { ADMITTED_VARIABLE, MARK_VARIABLE, OWNER_VARIABLE } from './mysql-sending.ts';
-import type { SqlResult } from './mysql-session.ts';
+import type { MysqlSession, SqlResult } from './mysql-session.ts';
 import { quoteIdentifier, quoteLiteral } from './mysql-text.ts';
 
 export const TRIGGER_EVENTS: readonly TriggerEvent[] = ['INSERT', 'UPDATE', 'DELETE'];
@@ -98,29 +98,37 @@ END`;
 export const asText = (variable: string): string =>
   `CONVERT(${variable} USING utf8mb4) COLLATE utf8mb4_bin`;
 
-/**
- * Triggers of ours on anybody's tables, of one kind or of all. `databases`: only those on tables of these, which spares the server the look at the
- * others; none are none.
- */
+/** Triggers of ours on anybody's tables, of one kind or of all. */
 export async function installedTriggers(
-  session: { query(text: string, options?: { readonly what?: string }): Promise<SqlResult> },
+  session: Pick<MysqlSession, 'query'>,
   layout: MysqlLayout,
   kind?: TriggerKind,
   databases?: readonly string[],
 ): Promise<readonly InstalledTrigger[]> {
+  const what = 'list of our triggers';
+  return toInstalled(await session.query(triggersQuery(layout, kind, databases), { what }));
+}
+
+/** `databases`: only those on tables of these, which spares the server the look at the others; none are none. */
+export function triggersQuery(
+  layout: MysqlLayout,
+  kind?: TriggerKind,
+  databases?: readonly string[],
+): string {
   // What is common to all their names, however long the table's is; the body names our database.
   const prefix = `${layout.database}_${kind === undefined ? '' : `${kind}_`}`.slice(0, 53);
   const among =
     databases === undefined
       ? ''
       : `AND t.EVENT_OBJECT_SCHEMA IN (${databases.map(quoteLiteral).join(', ') || 'NULL'})`;
-  const { rows } = await session.query(
-    `SELECT t.TRIGGER_SCHEMA, t.TRIGGER_NAME, t.EVENT_OBJECT_SCHEMA, t.EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS t
-      WHERE LEFT(t.TRIGGER_NAME, ${prefix.length}) = ${quoteLiteral(prefix)} ${among}
-        AND LOCATE(${quoteLiteral(`${layout.quotedDatabase}.`)}, t.ACTION_STATEMENT) > 0 ORDER BY 1, 2`,
-    { what: 'list of our triggers' },
-  );
-  return rows.map(([database, name, schema, table]) => ({
+  return `SELECT t.TRIGGER_SCHEMA, t.TRIGGER_NAME, t.EVENT_OBJECT_SCHEMA, t.EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS t
+    WHERE LEFT(t.TRIGGER_NAME, ${prefix.length}) = ${quoteLiteral(prefix)} ${among}
+      AND LOCATE(${quoteLiteral(`${layout.quotedDatabase}.`)}, t.ACTION_STATEMENT) > 0 ORDER BY 1, 2`;
+}
+
+/** What `triggersQuery` found. */
+export function toInstalled(answer: SqlResult | undefined): readonly InstalledTrigger[] {
+  return (answer?.rows ?? []).map(([database, name, schema, table]) => ({
     database: database ?? '',
     name: name ?? '',
     table: `${quoteIdentifier(schema ?? '')}.${quoteIdentifier(table ?? '')}`,

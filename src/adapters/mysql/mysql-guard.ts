@@ -8,11 +8,12 @@ import {
   databasesOf,
   guardTriggers,
   type InstalledTrigger,
-  installedTriggers,
   missingTriggers,
+  toInstalled,
+  triggersQuery,
 } from './mysql-guard-triggers.ts';
 import { raiseSequences, sequenceValues } from './mysql-sequences.ts';
-import type { MysqlTransaction } from './mysql-session.ts';
+import type { MysqlFlavour, MysqlTransaction, SqlResult } from './mysql-session.ts';
 
 /** Longest single wait for a lock (a second where the server knows no smaller unit): whoever queues behind us waits as long as we do. */
 const LOCK_WAIT_MS = 300;
@@ -20,6 +21,8 @@ const LOCK_WAIT_MS = 300;
 const PAUSE_MS = 150;
 /** What the statements themselves may take beyond the waiting. Not long: a process that is stopped in between keeps writers waiting. */
 const WORK_MS = 5_000;
+/** The list of triggers waits for DDL of others; then the next try. */
+const LIST_MS = 1_000;
 
 /**
  * Leaving `authority` shuts foreign writers out; becoming `authority` or `idle` for good lets them in again. A new authority that still carries the mark of
@@ -121,32 +124,36 @@ function changeOnce(
   const body = async (
     transaction: MysqlTransaction,
   ): Promise<false | 'triggers are missing' | readonly InstalledTrigger[]> => {
-    await limitWaiting(transaction, lockWaitMs);
-    const differs = async (): Promise<boolean> => {
-      if (admission === null) return false;
-      const { rows } = await transaction.query(isOpen(layout));
-      return (rows[0]?.[0] === '1') !== (admission === 'open');
-    };
+    const { flavour } = transaction;
+    const lockAdmission = `${isOpen(layout)} FOR UPDATE`;
+    // Whoever wants it open and finds it so must not wait for those who share it.
+    const locks =
+      admission === 'shut' ||
+      (admission === 'open' && !isNowOpen(await transaction.query(isOpen(layout))));
     // Admission first: who waits with these few locks is the lightest of a deadlock between foreign transactions, and the one that InnoDB gives up.
-    if (await differs()) await transaction.query(`${isOpen(layout)} FOR UPDATE`);
-    const { rows } = await transaction.query(`${look(layout.guard)} FOR UPDATE`);
-    const found = stateIn(rows);
+    const locked = await transaction.run([
+      ...limits(flavour, lockWaitMs),
+      ...(locks ? [lockAdmission] : []),
+      `${look(layout.guard)} FOR UPDATE`,
+    ]);
+    const found = stateIn(locked.at(-1)?.rows);
     const done = same(found, to);
     if (!done && !same(found, from)) return false;
-    let open: boolean | null = null;
-    if (!done && (await differs())) {
-      await transaction.query(`${isOpen(layout)} FOR UPDATE`);
-      open = admission === 'open';
-    }
-    let installed: readonly InstalledTrigger[] = [];
-    if (triggers !== null) {
-      await limitWaiting(transaction, WORK_MS);
-      const wanted = await guardTriggers(layout, catalog, maker);
-      installed = await installedTriggers(transaction, layout, 'guard', databasesOf(wanted));
-      if (triggers === 'need' && !done && missingTriggers(wanted, installed).length > 0)
-        return 'triggers are missing';
-    }
-    if (!done) await transaction.query(set(layout, to, open));
+    // All this time writers wait: one round trip.
+    const wanted = triggers === null ? [] : await guardTriggers(layout, catalog, maker);
+    const seen = await transaction.run([
+      ...limits(flavour, LIST_MS),
+      ...(triggers === null ? [] : [triggersQuery(layout, 'guard', databasesOf(wanted))]),
+      isOpen(layout),
+    ]);
+    const installed = triggers === null ? [] : toInstalled(seen.at(-2));
+    if (done) return installed;
+    if (triggers === 'need' && missingTriggers(wanted, installed).length > 0)
+      return 'triggers are missing';
+    const open = isNowOpen(seen.at(-1)) ? 'open' : 'shut';
+    const differs = admission !== null && admission !== open;
+    if (differs && !locks) await transaction.query(lockAdmission);
+    await transaction.query(set(layout, to, differs ? admission === 'open' : null));
     return installed;
   };
   return session.transaction(body, {
@@ -156,8 +163,11 @@ function changeOnce(
   });
 }
 
+/** What `isOpen` found. */
+const isNowOpen = (answer: SqlResult | undefined): boolean => answer?.rows[0]?.[0] === '1';
+
 /** Finer than the whole seconds of a lock wait, where the server can. Each statement of the transaction is short but for its waiting. */
-async function limitWaiting(transaction: MysqlTransaction, waitMs: number): Promise<void> {
-  const limit = transaction.flavour.statementLimit(waitMs);
-  if (limit.length > 0) await transaction.query(`SET SESSION ${limit.join(', ')}`);
+function limits(flavour: MysqlFlavour, ms: number): readonly string[] {
+  const limit = flavour.statementLimit(ms);
+  return limit.length === 0 ? [] : [`SET SESSION ${limit.join(', ')}`];
 }
