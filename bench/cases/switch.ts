@@ -2,7 +2,7 @@
  * What does an application notice of a change of authority? Each one 20 times there and 20 times back, under load, two PostgreSQL servers that wait for the
  * disk, a worker (`changeover run`) in a process of its own, everything on one machine:
  * - log capture: `pgbench -c 4` through a PgBouncer, which the hook pauses and points to the other server;
- * - application capture: three processes with a router each, four loops of a write and a read in each.
+ * - application capture: three processes with a router each, four loops of a write and a read in each; one read in a hundred is compared.
  *
  * Failed requests; the longest request that was under way during each change (a whole transaction of pgbench, from its own log), beside
  * what is allowed and beside the longest while nothing was changed: an empty PAUSE and RESUME, or nothing; and the pause that the

@@ -22,7 +22,7 @@ export default defineMigration({
   name: 'shop',
   source: postgres({ url: ${JSON.stringify(source)} }),
   target: postgres({ url: ${JSON.stringify(target)} }),
-  collections: { items: {} },
+  collections: { items: { shadowReadSample: 0.01 } },
   gates: { profile: 'demo' },
 });`;
 

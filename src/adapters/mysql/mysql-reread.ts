@@ -9,7 +9,7 @@ import { selectExpression } from './mysql-literals.ts';
 import { rereadLogged } from './mysql-log-reread.ts';
 import { checkKeys, readRecords, readStatements } from './mysql-read.ts';
 import { keyOfRow } from './mysql-rows.ts';
-import { enterStatement, KEY_LOCK_SLOTS } from './mysql-schema.ts';
+import { KEY_LOCK_SLOTS } from './mysql-schema.ts';
 import type { MysqlTransaction } from './mysql-session.ts';
 import { drawNumber, forgetNumber } from './mysql-write-sql.ts';
 
@@ -52,7 +52,8 @@ export async function rereadKeys(
   return session.transaction(
     async (transaction) => {
       const [, locked] = await transaction.run([
-        enterStatement(layout, 'authority', epoch),
+        // Sealed too: what was committed before a change of authority is drained, and doubts are decided, behind the seal.
+        `CALL ${layout.enter}(IF((SELECT role FROM ${layout.guard} WHERE one = 1) = 'sealed', 'sealed', 'authority'), ${Math.trunc(epoch)}, 0)`,
         `SELECT slot FROM ${layout.keyLock} WHERE slot IN (${[...new Set(slots)].join(', ')}) FOR UPDATE SKIP LOCKED`,
       ]);
       const open = new Set((locked?.rows ?? []).map(([slot]) => Number(slot)));

@@ -42,8 +42,9 @@ export async function rereadKeys(
   return session.transaction(
     async (transaction) => {
       const [, tried] = await transaction.run([
+        // Sealed too: what was committed before a change of authority is drained, and doubts are decided, behind the seal.
         {
-          text: `SELECT ${layout.enter}('authority', $1::int, false)`,
+          text: `SELECT ${layout.enter}(CASE WHEN role = 'sealed' THEN role ELSE 'authority' END, $1::int, false) FROM ${layout.guard}`,
           values: [String(epoch)],
         },
         tryLock(layout, collection, keys),

@@ -241,6 +241,19 @@ function rereadFacts(fact: Fact): void {
     assert.ok(newer(born.version, absent?.version));
   });
 
+  fact('a sealed store is re-read still: it has to be drained', async ({ source }) => {
+    await write(source, 'items', ['k'], item('k'));
+    const authority = { role: 'authority', epoch: 1, attempt: null } as const;
+    const sealed = { role: 'sealed', epoch: 1, attempt: 'attempt-1' } as const;
+    assert.equal(await source.guard.change(authority, sealed, 5_000), true);
+    const [seen] = await source.records.reread('items', [['k']], 1);
+    assert.deepEqual(seen?.record, item('k'));
+    await failsWith('AUTHORITY_FENCED', source.records.reread('items', [['k']], 2));
+    const follower = { role: 'follower', epoch: 2, attempt: null } as const;
+    assert.equal(await source.guard.change(sealed, follower, 5_000), true);
+    await failsWith('AUTHORITY_FENCED', source.records.reread('items', [['k']], 2));
+  });
+
   fact('a re-read brings the children', async ({ source }) => {
     const key = ['t', '1'];
     await write(source, 'orders', key, order(key, ['1:pen'], ['x:gift']));
