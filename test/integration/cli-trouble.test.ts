@@ -305,6 +305,39 @@ test('an instance that was killed is attested gone by name', async () => {
   await cli(folder, 'abort', '--yes');
 });
 
+test('status shows the fleet by state version: who lives, who is behind, who is silent', async () => {
+  await tables();
+  const folder = configured();
+  expect((await cli(folder, 'start')).code).toBe(0);
+  const store = await sqlite({ file: join(folder, '.changeover', 'shop.db') }).connect(
+    systemRuntime,
+  );
+  const { version } = await store.load('shop');
+  const beat = (id: string, label: string, acknowledgedVersion: number, leaseMs: number) =>
+    store.fleet.heartbeat('shop', { id, kind: 'router', label, acknowledgedVersion }, leaseMs);
+  await beat('live', 'web-1:10', version, 60_000);
+  await beat('new', 'web-2:20', version, 60_000);
+  await beat('stale', 'web-3:30', version - 1, 60_000);
+  await beat('expired', 'web-4:40', version - 1, 1);
+  await beat('unnamed', '', version, 1);
+  await systemRuntime.clock.sleep(5);
+  await store.close();
+  const shown = (await cli(folder, 'status')).stdout
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith('fleet:'));
+  expect(shown).toEqual([
+    `fleet: 3 instances at version ${version}: web-1:10 (router), web-2:20 (router), unnamed (router, silent, id unnamed)`,
+    `fleet: 2 instances at version ${version - 1}, behind ${version}: web-4:40 (router, silent, id expired), web-3:30 (router)`,
+  ]);
+  const { json } = await cliJson(folder, 'status');
+  expect(json.data['fleet']).toMatchObject([
+    { stateVersion: version, instances: [{ alive: true }, { alive: true }, { alive: false }] },
+    { stateVersion: version - 1, instances: [{ alive: false }, { alive: true }] },
+  ]);
+  await cli(folder, 'abort', '--yes');
+});
+
 interface Running {
   readonly child: ChildProcess;
   readonly ended: Promise<number | null>;

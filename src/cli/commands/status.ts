@@ -142,8 +142,9 @@ function where(seen: Status, { migration }: Session): readonly string[] {
       ({ id, label, kind, alive }) =>
         `${label || id} (${kind}${alive ? '' : `, silent, id ${id}`})`,
     );
+    const behind = stateVersion < state.version ? `, behind ${state.version}` : '';
     lines.push(
-      `fleet: ${count(instances.length, 'instance')} at version ${stateVersion}: ${labels.join(', ')}`,
+      `fleet: ${count(instances.length, 'instance')} at version ${stateVersion}${behind}: ${labels.join(', ')}`,
     );
   }
   if (fleet.length === 0) lines.push('fleet: no instance is registered');
