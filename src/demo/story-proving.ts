@@ -145,6 +145,20 @@ export async function wrongRow(world: StoryWorld): Promise<void> {
     'repair',
     `customer ${id} is as the source has it`,
   );
+  await acknowledgeStranger(world);
+}
+
+/** The target has noted who it was, and the gate to the write switch stays shut until somebody answers for it. */
+async function acknowledgeStranger({ controller, say }: StoryWorld): Promise<void> {
+  const seen = await controller.rogueWrites(1);
+  const [write] = seen?.writes ?? [];
+  if (write)
+    say(
+      'warn',
+      'rogue',
+      `noted in the target: ${write.operation} on ${write.table} by ${write.user} / ${write.application}`,
+    );
+  await controller.acknowledgeRogueWrites(act('found by verify, and repaired'));
 }
 
 function showDifferences(world: StoryWorld, found: Mismatch): void {
