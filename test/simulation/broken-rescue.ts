@@ -157,17 +157,20 @@ const checkBeforeLock = (context: MigrationContext, kind: ProcessKind): Migratio
         },
       }));
 
-/** Tokens of the gap are not looked at. */
+/** Applications do not know that a gap is open: tokens of its writes are read as any others. */
 const tokensIgnored = (context: MigrationContext, kind: ProcessKind): MigrationContext => {
   if (kind !== 'application') return context;
-  const { gaps } = context.control;
-  return withStores(
-    {
-      ...context,
-      control: { ...context.control, gaps: { ...gaps, undecided: async () => new Set<string>() } },
+  const { control } = context;
+  const without = ({ gap: _, ...state }: MigrationState): MigrationState => state;
+  return {
+    ...context,
+    control: {
+      ...control,
+      load: async (migration) => without(await control.load(migration)),
+      watch: (migration, onState, onError) =>
+        control.watch(migration, (state) => onState(without(state)), onError),
     },
-    (store) => store,
-  );
+  };
 };
 
 /** Rescues with one deliberate defect each. */
@@ -189,5 +192,8 @@ export const brokenRescues: readonly BrokenVariant[] = [
     name: 'the gap is applied without a look under the lock',
     defect: { wrap: checkBeforeLock, scenario: { keys: 24, thinkMs: 4 } },
   },
-  { name: 'tokens of the gap are not looked at', defect: { wrap: tokensIgnored } },
+  {
+    name: 'tokens of the gap are not looked at',
+    defect: { wrap: tokensIgnored, scenario: { deleteShare: 0, readShare: 0.6 } },
+  },
 ];
