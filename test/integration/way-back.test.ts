@@ -130,7 +130,7 @@ describe('the pause is predicted', { timeout: 60_000 }, () => {
         ...by,
         drain,
       });
-      // Stated in docs/guides/write-switch.md: within a factor of five, or half a second.
+      // Stated in docs/guides/switch-writes.md: within a factor of five, or half a second.
       const predicted = prediction?.ms ?? Number.NaN;
       expect(pauseMs).toBeLessThan(Math.max(5 * predicted, predicted + 500));
       expect(predicted).toBeLessThan(Math.max(5 * pauseMs, pauseMs + 500));

@@ -7,7 +7,7 @@ import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { type Paint, painter, type Tone } from '../terminal-io.ts';
-import { followingLine, undoLines } from '../way-back-text.ts';
+import { followingLine, rogueLines, undoLines } from '../way-back-text.ts';
 import { columns, count, duration, grouped } from '../words.ts';
 
 export const addStatus: AddCommand = (program, perform) => {
@@ -137,6 +137,7 @@ function where(seen: Status, { migration }: Session): readonly string[] {
   lines.push(...columns(rows));
   if (seen.log !== null) lines.push(logLine(seen.log));
   if (seen.following !== null) lines.push(followingLine(seen.following));
+  if (seen.rogues !== null) lines.push(...rogueLines(seen.rogues));
   for (const { stateVersion, instances } of fleet) {
     const labels = instances.map(
       ({ id, label, kind, alive }) =>
