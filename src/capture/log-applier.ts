@@ -42,7 +42,7 @@ export interface StatePasses {
  * Follows the log of the authority until the direction or the signal says otherwise: next batch → one state per key → re-reads and transforms → follower,
  * whose transaction moves the checkpoint along. While one batch is being applied the next is read and prepared.
  *
- * `idle`: there is nothing to follow in this state. `moved`: there was, and the state has changed. Safe to run in several processes and at any
+ * `idle`: there is nothing to follow in this state, or it is over and this process has not heard of it. `moved`: there was, and the state has changed. Safe to run in several processes and at any
  * time: the checkpoint is a compare-and-set in the follower, the one that is late fails with CHECKPOINT_MOVED and nothing applied.
  *
  * A change that the follower refuses does not hold up the log: its key goes to the authority's queue, *before* the checkpoint passes it.
@@ -63,6 +63,31 @@ export async function followLog(
   if (routingTable[begun.phase].follow !== 'apply') return 'idle';
   const ends = presentStream(context, begun);
   if (ends === null) return 'idle';
+  try {
+    return await followStream(context, ends, begun, passes, options, signal);
+  } catch (error) {
+    if (isChangeoverError(error, 'LOG_LOST') && (await isOver(context, begun))) return 'idle';
+    throw error;
+  }
+}
+
+/** A switch tidies up the stream of the direction that it has ended, and whoever has not heard of it yet finds it lost. */
+async function isOver(
+  { control, migration }: MigrationContext,
+  { epoch, generation }: MigrationState,
+): Promise<boolean> {
+  const now = await control.load(migration.name);
+  return now.epoch !== epoch || now.generation !== generation;
+}
+
+async function followStream(
+  context: MigrationContext,
+  ends: StreamEnds,
+  begun: MigrationState,
+  passes: StatePasses,
+  options: LogApplierOptions,
+  signal: AbortSignal,
+): Promise<'moved'> {
   const from = await ends.door.checkpoint(ends.stream);
   if (from === null)
     throw new ChangeoverError(

@@ -1,5 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { applierDefaults, drainOnce, moveIdleStreams } from '../../src/capture/index.ts';
+import {
+  applierDefaults,
+  drainOnce,
+  followLog,
+  logApplierDefaults,
+  moveIdleStreams,
+} from '../../src/capture/index.ts';
 import type { MigrationContext } from '../../src/control/index.ts';
 import { type Controller, createController } from '../../src/controller/index.ts';
 import { switchAuthority } from '../../src/cutover/index.ts';
@@ -81,6 +87,25 @@ const following = async (id: string): Promise<boolean> => {
   const [found] = await context.stores[otherSide[authorityOf(phase)]].records.read('items', [[id]]);
   return found?.record?.['name'] === `epoch ${epoch}`;
 };
+
+test('who has not heard of a switch does not call the log lost that the switch has tidied up', async () => {
+  await upToTheSwitch();
+  await working();
+  const before = await load();
+  await switching(false);
+  await until(async () => !(await streams()).includes('changeover_shop_s_1'));
+  await worker?.close();
+  const follow = (state: typeof before) =>
+    followLog(
+      context,
+      { enter: () => ({ state, leave: () => {} }) },
+      logApplierDefaults,
+      AbortSignal.timeout(5_000),
+    );
+  expect(await follow(before)).toBe('idle');
+  await log('target').remove('changeover_shop_t_2');
+  await expect(follow(await load())).rejects.toMatchObject({ code: 'LOG_LOST' });
+});
 
 describe('no stream is kept for nobody', () => {
   test('after the way back to off, also that of a switch that was undone', async () => {
