@@ -60,7 +60,7 @@ export async function startMigration(
     leftovers.map(({ collection }) => collection),
   );
   await installSource(context, state);
-  await forgetEarlierEvidence(context);
+  await forgetEarlierEvidence(context, state.generation);
   return leaveOff(context, state, options);
 }
 
@@ -176,9 +176,11 @@ async function expectRole(
 }
 
 /** Counts and mismatches of an earlier generation prove nothing about this one. */
-async function forgetEarlierEvidence(context: MigrationContext): Promise<void> {
+async function forgetEarlierEvidence(context: MigrationContext, generation: number): Promise<void> {
   const { control, migration } = context;
   await control.evidence.clear(migration.name);
+  // Whole records of gaps that were decided in an earlier attempt.
+  if (generation > 1) await control.gaps.clear(migration.name);
   for (const status of ['suspect', 'open'] as const) {
     for (;;) {
       const page = await control.mismatches.list(migration.name, {

@@ -143,6 +143,63 @@ describe('a rescue', () => {
   });
 });
 
+describe('a rescue whose target dies half-way', () => {
+  const dying = (step: string) =>
+    createController(context, {
+      cutover: { undoMs: 300, lockTimeoutMs: 50 },
+      onStep: (name) => {
+        if (name === step) migration.databases.target.stop();
+      },
+    }).rescue(by);
+
+  test.each(['arm', 'seal', 'flip'])('before %s, is finished without it', async (step) => {
+    await expect(dying(step)).rejects.toMatchObject({ name: 'ChangeoverError' });
+    expect(await load()).toMatchObject({ phase: 'write-switch', cutover: { status: 'aborting' } });
+    await expect(rescue(other)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    const done = await rescue(other, true);
+    expect(done.outcome).toBe('committed');
+    await write(other, 'source', 'a', 'new a');
+    migration.databases.target.start();
+    await tendGap(other, never);
+    await guardsAsExpected();
+    expect(await statuses(other)).toEqual({ a: 'open', b: 'open', d: 'open' });
+    expect((await apply(other)).counts).toMatchObject({ put: 1, delete: 1, conflict: 1 });
+  });
+});
+
+test('a target that was restored from a backup is not believed, but can be compared', async () => {
+  await rescue(context, true);
+  const { guard } = context.stores.target;
+  const row = await guard.read();
+  await guard.change(row, { role: 'follower', epoch: 1, attempt: null }, 1_000);
+  await expect(collect(context)).rejects.toMatchObject({ code: 'CONTROL_MISMATCH' });
+  expect((await load()).gap?.stage).toBe('uncollected');
+  await collect(context, true);
+  expect(await statuses(context)).toMatchObject({ a: 'open', b: 'open', d: 'open' });
+  await guardsAsExpected();
+});
+
+test('a record of the gap that the source has already is none', async () => {
+  const entries = (await context.stores.target.queue.entries?.(null, 100)) ?? [];
+  const [first] = entries;
+  await context.stores.source.door.apply(
+    [
+      {
+        collection: 'items',
+        key: ['a'],
+        version: { epoch: 2, sequence: first?.id ?? 0n },
+        value: { id: 'a', name: 'lost a' },
+        origin: 'retry',
+      },
+    ],
+    { epoch: 2, timeoutMs: 1_000 },
+  );
+  await rescue(context);
+  await write(context, 'source', 'a', 'new a');
+  await collect(context);
+  expect(Object.keys(await statuses(context)).sort()).toEqual(['b', 'd']);
+});
+
 describe('the gap', () => {
   test('holds what the queue of the target names, dead and claimed ones, with what both stores say', async () => {
     const [letter] = await context.stores.target.queue.claim(1, 'somebody', 60_000);
@@ -229,6 +286,7 @@ describe('the gap', () => {
   test('keeps the migration from going on', async () => {
     const controller = createController(context);
     await rescue(context);
+    const guarded = migration.guardHistory.length;
     for (const step of [
       () => controller.advance(by),
       () => controller.dial(10, undefined, by),
@@ -236,6 +294,8 @@ describe('the gap', () => {
     ])
       await expect(step()).rejects.toMatchObject({ code: 'TRANSITION_REFUSED' });
     expect((await controller.status()).next).toBeNull();
+    expect(migration.guardHistory.length).toBe(guarded);
+    expect((await load()).phase).toBe('read-switch');
   });
 
   test('whose queue is lost is found by comparing everything', async () => {

@@ -54,14 +54,7 @@ const letIn: Readonly<Record<MigrationEvent['type'], readonly Phase[]>> = {
   start: ['off'],
   advance: ['shadow-write', 'dual-write', 'backfill', 'shadow-read', 'write-switch'],
   dial: ['read-switch'],
-  drill: [
-    'shadow-write',
-    'dual-write',
-    'backfill',
-    'shadow-read',
-    'read-switch',
-    'write-switch',
-  ],
+  drill: ['shadow-write', 'dual-write', 'backfill', 'shadow-read', 'read-switch', 'write-switch'],
   'hold-work': [
     'shadow-write',
     'dual-write',
@@ -294,6 +287,18 @@ const anyEvent: fc.Arbitrary<MigrationEvent> = fc.oneof(
     phaseAfter: fc.constantFrom(...phases),
   }),
   fc.record({
+    type: fc.constant('cutover-begin' as const),
+    attempt: attempts,
+    owner: fc.constant('me'),
+    to: fc.constant('source' as const),
+    phaseAfter: fc.constantFrom('read-switch' as const, 'shadow-read' as const),
+    rescue: fc.constantFrom('sealed' as const, 'unreachable' as const),
+  }),
+  fc.record({
+    type: fc.constantFrom('gap-collected' as const, 'gap-closed' as const),
+    rescue: attempts,
+  }),
+  fc.record({
     type: fc.constant('cutover-adopt' as const),
     attempt: attempts,
     owner: fc.constant('you'),
@@ -366,6 +371,17 @@ describe('over any walk', () => {
       const moved = authorityOf(before.phase) !== authorityOf(after.phase);
       expect(after.epoch - before.epoch).toBe(moved ? 1 : 0);
       expect(moved).toBe(event.type === 'cutover-commit');
+    }));
+
+  test('a gap opens with the commit of a rescue alone, and no authority moves while it is open (I10)', () =>
+    always(({ before, event, after }) => {
+      if (after.gap && !before.gap) {
+        expect(event.type).toBe('cutover-commit');
+        expect(before.cutover?.rescue).toBeDefined();
+      }
+      if (before.gap) expect(after.epoch).toBe(before.epoch);
+      const rescued = after.gap !== undefined || after.cutover?.rescue !== undefined;
+      expect(after.formatVersion).toBe(rescued ? 2 : 1);
     }));
 
   test('an attempt that is aborting never commits (I5)', () => {
