@@ -53,6 +53,12 @@ export async function rollbackMigration(
   const to = options.to ?? phaseBehind(first);
   if (to === null)
     throw new ChangeoverError('TRANSITION_REFUSED', `There is no way back from ${first.phase}.`);
+  // Before anything is done: half of the way there is through the source's guard.
+  if (first.gap && !follows(to))
+    throw new ChangeoverError(
+      'TRANSITION_REFUSED',
+      `Nobody follows in ${to}, and the gap of a rescue is open: decide its records first (changeover rescue list), or go to dual-write.`,
+    );
   const act = { actor: options.actor, reason: options.reason };
   let cutover: SwitchResult | undefined;
   if (first.phase === 'write-switch') {
