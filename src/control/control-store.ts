@@ -67,7 +67,7 @@ export interface ControlStore {
    */
   commit(next: MigrationState, entry: NewAuditEntry): Promise<boolean>;
   /**
-   * Calls `onState` with the present state and then with every newer one, in < 1 s (notification where there is one, polling as the safety net, default 250 ms).
+   * Calls `onState` with the present state and then with every newer one, in < 1 s (notification where there is one, polling as the safety net).
    * Never goes backwards. Errors go to `onError` and watching goes on. The returned function ends it.
    */
   watch(

@@ -69,7 +69,7 @@ export async function rollbackMigration(
       );
     cutover = await reverse(context, controller, first, follows(to) ? to : 'dual-write', act);
   }
-  const back = await backWithControlAlone(context, to, act, started);
+  const back = await backWithControlAlone(context, to, act, started, cutover ? null : first);
   // The write switch was faster than the operator: the way back is a change of authority now.
   if (back === 'switched') return rollbackMigration(context, controller, { ...options, to });
   const { state, ms } = back;
@@ -125,13 +125,14 @@ async function backWithControlAlone(
   to: Phase,
   act: Act,
   started: number,
+  known: MigrationState | null,
 ): Promise<{ readonly state: MigrationState; readonly ms: number } | 'switched'> {
   const { clock } = context.runtime;
-  const now = await context.control.load(context.migration.name);
+  const now = known ?? (await context.control.load(context.migration.name));
   const stop = follows(to) || !follows(now.phase) ? to : 'dual-write';
   if (isThere(now, stop)) return { state: now, ms: clock.monotonic() - started };
   try {
-    const state = await applyEvent(context, { type: 'rollback', to: stop }, act);
+    const state = await applyEvent(context, { type: 'rollback', to: stop }, act, undefined, now);
     return { state, ms: clock.monotonic() - started };
   } catch (error) {
     const later = await context.control.load(context.migration.name);

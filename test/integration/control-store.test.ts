@@ -367,6 +367,33 @@ describe('postgres, trouble', () => {
     expect(times.sort((a, b) => a - b)[4]).toBeLessThan(100);
   });
 
+  test('a watcher that hears notifications hardly asks', async () => {
+    const url = databases.url(0);
+    const store = await opened(postgresControl({ url }));
+    const seen: number[] = [];
+    store.watch(
+      'shop',
+      ({ version }) => seen.push(version),
+      () => {},
+    );
+    await until(2_000, () => seen.length === 1);
+    const asked = async (): Promise<number> => {
+      const rows = await query<{ n: number }>(
+        url,
+        'select xact_commit::int as n from pg_stat_database where datname = current_database()',
+      );
+      return rows[0]?.n ?? Number.NaN;
+    };
+    // The server counts with up to a second of delay.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const before = await asked();
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    // Each 250 ms would be 24 and more.
+    expect((await asked()) - before).toBeLessThan(18);
+    expect(await toggle(store)).toBe(2);
+    await until(1_000, () => seen.at(-1) === 2);
+  });
+
   test('the backend of a watcher is ended: it listens again', async () => {
     const url = databases.url(0);
     const store = await opened(postgresControl({ url }));

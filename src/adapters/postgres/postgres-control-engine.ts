@@ -16,7 +16,7 @@ export function createPostgresControlEngine(
   schema: string,
   runtime: Runtime,
 ): SqlControlEngine {
-  const { clock } = runtime;
+  const { clock, random } = runtime;
   const channel = `changeover:${schema}`.slice(0, channelMax);
   const db = new Kysely<ControlTables>({
     dialect: new PostgresDialect({ pool: createControlPool(url, clock) }),
@@ -32,12 +32,17 @@ export function createPostgresControlEngine(
     }
   };
 
+  const now = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+  const state = sql.id(schema, 'migration_state');
+  const audit = sql.id(schema, 'audit');
+
   return {
     display,
     clock,
+    random,
     run: (what, operation) => within(what, () => operation(db)),
     transaction: (what, operation) => within(what, () => db.transaction().execute(operation)),
-    now: () => sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`,
+    now: () => now,
     auditId: 'identity',
     async lockSchema(tx) {
       // Two CREATE SCHEMA IF NOT EXISTS at once collide in the catalog; the lock ends with the transaction.
@@ -52,10 +57,25 @@ export function createPostgresControlEngine(
       );
       return rows[0]?.found === true;
     },
+    changeState: (next, { actor, action, reason, detail }) =>
+      within('changing the state', async () => {
+        const { migration, version } = next;
+        const { rows } = await sql`
+          with changed as (
+            update ${state} set version = ${version}, state = ${JSON.stringify(next)}
+            where migration = ${migration} and version = ${version - 1} returning migration, version
+          ), line as (
+            insert into ${audit} (migration, state_version, at_ms, actor, action, reason, detail)
+            select migration, version, ${now}, ${actor}, ${action}, ${reason}, ${JSON.stringify(detail)} from changed
+          )
+          select pg_notify(${channel}, migration) from changed`.execute(db);
+        return rows.length === 1;
+      }),
     async notify(tx, migration) {
       await sql`select pg_notify(${channel}, ${migration})`.execute(tx);
     },
     listen: (wake) => listener.listen(wake),
+    isNotified: () => listener.isListening(),
     async close() {
       await listener.close();
       await db.destroy();

@@ -8,6 +8,8 @@ const endDeadlineMs = 1_000;
 export interface ControlListener {
   /** `wake(null)`: the connection was made anew, anything may have happened meanwhile. */
   listen(wake: (payload: string | null) => void): () => void;
+  /** The server has confirmed LISTEN, and the connection is not known to be broken. */
+  isListening(): boolean;
   close(): Promise<void>;
 }
 
@@ -26,6 +28,7 @@ export function createControlListener(
   let connecting: Promise<void> | null = null;
   let cancelRetry = (): void => {};
   let failures = 0;
+  let listening = false;
   let closed = false;
 
   const tell = (payload: string | null): void => {
@@ -35,8 +38,11 @@ export function createControlListener(
   const lost = (dead: pg.Client): void => {
     if (client !== dead) return;
     client = null;
+    listening = false;
     destroySocket(dead);
     if (closed || wakers.size === 0) return;
+    // They look again, and more often from now on.
+    tell(null);
     failures++;
     cancelRetry = clock.schedule(backoffMs(reconnectBackoff, failures, random), connect);
   };
@@ -54,6 +60,7 @@ export function createControlListener(
       .then(() => fresh.query(`listen ${pg.escapeIdentifier(channel)}`))
       .then(() => {
         failures = 0;
+        listening = client === fresh;
         tell(null);
       })
       .catch(() => lost(fresh));
@@ -63,6 +70,7 @@ export function createControlListener(
     cancelRetry();
     const open = client;
     client = null;
+    listening = false;
     if (open === null) return;
     await connecting;
     const cancel = clock.schedule(endDeadlineMs, () => destroySocket(open));
@@ -79,6 +87,7 @@ export function createControlListener(
         if (wakers.size === 0) void end();
       };
     },
+    isListening: () => listening,
     async close() {
       closed = true;
       wakers.clear();

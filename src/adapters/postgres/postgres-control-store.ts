@@ -11,8 +11,8 @@ export interface PostgresControlOptions {
 }
 
 /**
- * The control store in PostgreSQL, for a fleet on several hosts. Changes of state are notified; every instance polls each 250 ms as
- * well. Opens lazily and comes back by itself. Errors of calls: CONTROL_UNAVAILABLE, CONFIG_INVALID (privileges, newer format).
+ * The control store in PostgreSQL, for a fleet on several hosts. Changes of state are notified; every instance polls each 750 ms as
+ * well, each 250 ms while it hears no notifications. Opens lazily and comes back by itself. Errors of calls: CONTROL_UNAVAILABLE, CONFIG_INVALID (privileges, newer format).
  * Throws CONFIG_INVALID at once when `url` is no PostgreSQL address.
  */
 export function postgresControl(options: PostgresControlOptions): ControlConnector {

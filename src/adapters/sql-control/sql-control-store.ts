@@ -98,6 +98,7 @@ function stateMethods(
 
     async commit(next, entry) {
       await ready();
+      if (engine.changeState !== null) return engine.changeState(next, entry);
       return engine.transaction('changing the state', async (tx) => {
         const { numUpdatedRows } = await tx
           .updateTable('migration_state')

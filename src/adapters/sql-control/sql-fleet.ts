@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Fleet, Instance, WorkerReport } from '../../control/index.ts';
 import type { SqlControlEngine } from './sql-control-engine.ts';
 
@@ -6,20 +7,38 @@ export function createSqlFleet(engine: SqlControlEngine, ready: () => Promise<vo
   return {
     async heartbeat(migration, { id, kind, label, acknowledgedVersion, report }, leaseMs) {
       await ready();
-      await engine.transaction('a heartbeat', async (db) => {
-        const now = engine.now();
+      // One round trip: a fleet sends them by the hundred, all at once after a change of state.
+      await engine.run('a heartbeat', async (db) => {
+        const told = report ? JSON.stringify(report) : null;
         await db
           .insertInto('instance')
-          .values((eb) => ({
-            migration,
-            id,
-            kind,
-            label,
-            acknowledged_version: acknowledgedVersion,
-            last_seen_ms: now,
-            report: report ? JSON.stringify(report) : null,
-            lease_until_ms: eb(now, '+', leaseMs),
-          }))
+          .columns([
+            'migration',
+            'id',
+            'kind',
+            'label',
+            'acknowledged_version',
+            'report',
+            'last_seen_ms',
+            'lease_until_ms',
+          ])
+          // The clock is looked at once: the lease is as long as it was asked for, to the millisecond.
+          .expression(
+            db
+              .selectFrom(db.selectNoFrom(engine.now().as('ms')).as('now'))
+              .select((eb) => [
+                eb.val(migration).as('migration'),
+                eb.val(id).as('id'),
+                eb.val(kind).as('kind'),
+                eb.val(label).as('label'),
+                eb.val(acknowledgedVersion).as('acknowledged_version'),
+                eb.val(told).as('report'),
+                eb.ref('now.ms').as('last_seen_ms'),
+                eb('now.ms', '+', leaseMs).as('lease_until_ms'),
+              ])
+              // SQLite takes ON CONFLICT for a join without it.
+              .where(sql<boolean>`true`),
+          )
           .onConflict((conflict) =>
             conflict.columns(['migration', 'id']).doUpdateSet((eb) => ({
               kind: eb.ref('excluded.kind'),

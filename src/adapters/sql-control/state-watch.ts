@@ -3,11 +3,17 @@ import type { MigrationState } from '../../migration/index.ts';
 import type { SqlControlEngine } from './sql-control-engine.ts';
 import { parseState } from './stored-state.ts';
 
-/** Longest time between two looks; a notification only makes the next look come at once. */
+/** Longest time between two looks where nothing else tells of a change; a notification only makes the next look come at once. */
 const pollMs = 250;
+/** While a change of authority is under way and nothing else tells of it: the next states come soon, and writes wait for them. */
+const hurriedPollMs = 20;
+/** The same while notifications come. Hundreds of instances look for nothing, and a change still arrives within a second without one. */
+const notifiedPollMs = 750;
+/** Share of the pause that is left to chance: a change wakes all instances at once, and they should not look together ever after. */
+const jitter = 0.2;
 
 /**
- * Looks at the state every 250 ms, and at once when the engine is told of a change. One look at a time; a look that is asked for
+ * Looks at the state every 250 ms, every 750 ms where notifications come, and at once when the engine is told of a change. One look at a time; a look that is asked for
  * while another runs follows it, because the running one may have read before the change.
  */
 export function watchState(
@@ -22,6 +28,7 @@ export function watchState(
   let again = false;
   let seen = 0;
   let complained = 0;
+  let hurried = false;
   let cancelPoll = (): void => {};
 
   const look = async (): Promise<void> => {
@@ -29,6 +36,7 @@ export function watchState(
       const first = await load(migration);
       if (ended) return;
       seen = first.version;
+      hurried = first.cutover !== null;
       onState(first);
       return;
     }
@@ -49,6 +57,7 @@ export function watchState(
     }
     const state = parseState(engine.display, row.state);
     seen = row.version;
+    hurried = state.cutover !== null;
     onState(state);
   };
 
@@ -69,7 +78,11 @@ export function watchState(
         looking = false;
         if (ended) return;
         if (again) wake();
-        else cancelPoll = engine.clock.schedule(pollMs, wake);
+        else
+          cancelPoll = engine.clock.schedule(
+            hurried && !engine.isNotified() ? hurriedPollMs : pauseMs(engine),
+            wake,
+          );
       });
   };
 
@@ -84,6 +97,9 @@ export function watchState(
     unlisten();
   };
 }
+
+const pauseMs = ({ isNotified, random }: SqlControlEngine): number =>
+  (isNotified() ? notifiedPollMs : pollMs) * (1 - jitter * random.next());
 
 const wentBack = (display: string, from: number, to: number): ChangeoverError =>
   new ChangeoverError(

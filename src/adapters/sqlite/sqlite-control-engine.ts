@@ -32,6 +32,7 @@ export function createSqliteControlEngine(file: string, runtime: Runtime): SqlCo
   return {
     display: `sqlite:${file}`,
     clock,
+    random,
     run: (what, operation) => patiently(what, async () => operation(connection.open())),
     transaction: (what, operation) =>
       patiently(what, async () => connection.open().transaction().execute(operation)),
@@ -44,8 +45,10 @@ export function createSqliteControlEngine(file: string, runtime: Runtime): SqlCo
         await sql`select 1 from sqlite_master where type = 'table' and name = 'format'`.execute(db);
       return rows.length > 0;
     },
+    changeState: null,
     notify: async () => {},
     listen: () => () => {},
+    isNotified: () => false,
     close: () => connection.close(),
   };
 }
