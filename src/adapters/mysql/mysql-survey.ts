@@ -1,4 +1,4 @@
-import { isChangeoverError } from '../../errors/index.ts';
+import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import { leastOf } from '../../runtime/index.ts';
 import type {
   GuardState,
@@ -77,24 +77,34 @@ export function createMysqlSurvey(parts: MysqlStoreParts): SwitchSurvey {
 /** What the statements take beyond the waiting. */
 const WORK_MS = 2_000;
 
-function tryLock({ session, layout }: MysqlStoreParts, lockTimeoutMs: number): Promise<GuardState> {
-  return session.transaction(
-    async (transaction) => {
-      const limit = transaction.flavour.statementLimit(lockTimeoutMs);
-      if (limit.length > 0) await transaction.query(`SET SESSION ${limit.join(', ')}`);
-      const { rows } = await transaction.query(
-        `SELECT role, epoch, attempt FROM ${layout.guard} WHERE one = 1 FOR UPDATE`,
-      );
-      const [role, epoch, attempt] = rows[0] ?? [];
-      return { role: role as GuardState['role'], epoch: Number(epoch), attempt: attempt ?? null };
-    },
-    {
-      timeoutMs: lockTimeoutMs + WORK_MS,
-      lockWaitMs: lockTimeoutMs,
-      what: 'a try at the lock of the guard',
-      discard: true,
-    },
-  );
+async function tryLock(
+  { session, layout }: MysqlStoreParts,
+  lockTimeoutMs: number,
+): Promise<GuardState> {
+  const what = 'a try at the lock of the guard';
+  const timeoutMs = lockTimeoutMs + WORK_MS;
+  try {
+    return await session.transaction(
+      async (transaction) => {
+        const limit = transaction.flavour.statementLimit(lockTimeoutMs);
+        if (limit.length > 0) await transaction.query(`SET SESSION ${limit.join(', ')}`);
+        const { rows } = await transaction.query(
+          `SELECT role, epoch, attempt FROM ${layout.guard} WHERE one = 1 FOR UPDATE`,
+        );
+        const [role, epoch, attempt] = rows[0] ?? [];
+        return { role: role as GuardState['role'], epoch: Number(epoch), attempt: attempt ?? null };
+      },
+      { timeoutMs, lockWaitMs: lockTimeoutMs, what, discard: true },
+    );
+  } catch (error) {
+    // The limit of the statement is finer than that of a lock, and ends the wait in its stead.
+    if (!isChangeoverError(error, 'DEADLINE_EXCEEDED')) throw error;
+    throw new ChangeoverError(
+      'STORE_CONFLICT',
+      `The guard was not to be locked within ${lockTimeoutMs} ms: a transaction that writes is still open.`,
+      { cause: error, data: { lockTimeoutMs } },
+    );
+  }
 }
 
 function seen(

@@ -25,7 +25,7 @@ const TABLES = `WITH RECURSIVE tables(oid) AS (
  */
 const TRANSACTIONS = `${TABLES}
   SELECT coalesce(l.pid::text, p.gid), CASE WHEN l.pid IS NULL THEN 'prepared' ELSE 'session' END,
-    coalesce(a.usename, p.owner, ''), coalesce(a.application_name, ''),
+    coalesce(a.usename, p.owner, ''), coalesce(nullif(a.application_name, ''), a.backend_type, ''),
     extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000, coalesce(a.state, ''),
     array_to_string(array_agg(DISTINCT l.relation::regclass::text), E'\\n')
   FROM pg_catalog.pg_locks l

@@ -297,6 +297,34 @@ function fleetFacts(fact: Fact): void {
     assert((renewed.instances[0]?.leaseUntilMs ?? 0) > renewed.nowMs, 'a came back');
   });
 
+  fact(
+    'what a worker tells of its work comes back, the newest; others tell nothing',
+    async ({ first, second }) => {
+      const report = {
+        side: 'target' as const,
+        changesPerSecond: 480,
+        keysPerSecond: null,
+        logLagMs: null,
+        appliedAgoMs: 12,
+        lastError: 'STORE_REJECTED: „no“',
+        failedAgoMs: 40_000,
+      };
+      const worker = { ...instance('w', 1), kind: 'worker' as const };
+      await first.fleet.heartbeat(migration, instance('a', 1), 1_000);
+      await first.fleet.heartbeat(migration, { ...worker, report }, 1_000);
+      const newest = { ...report, lastError: null, failedAgoMs: null };
+      await first.fleet.heartbeat(migration, { ...worker, report: newest }, 1_000);
+      const { instances } = await second.fleet.list(migration);
+      assert.deepEqual(
+        instances.map((one) => [one.id, one.report ?? null]),
+        [
+          ['a', null],
+          ['w', newest],
+        ],
+      );
+    },
+  );
+
   fact('a removed instance is gone, removing it again is no error', async ({ first, second }) => {
     await first.fleet.heartbeat(migration, instance('a', 1), 1_000);
     await second.fleet.remove(migration, 'a');
