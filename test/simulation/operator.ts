@@ -86,6 +86,8 @@ async function carryOut(
       if (state.phase === 'read-switch') {
         ledger.rolledBackAt = null;
         await controller.dial(step.basisPoints / 100, undefined, act);
+        // Another operator may have gone back in between, and this has put it up again.
+        ledger.rolledBackAt = null;
       }
       return true;
     case 'rollback':

@@ -7,9 +7,9 @@ import {
 } from './key-history.ts';
 
 /**
- * The fewest operations of a key that still show its fault, up to the first read that shows it: operations are left out one after the other, in large pieces first, as long as what
- * is left fits no order either. Only what can be left out of a sound history without harm may go: reads, and writes whose value no
- * read saw and whose token nobody presents. So the rest proves the fault of the whole.
+ * The fewest operations of a key that still show its fault, up to the first read that shows it: operations are left out one after the other, in
+ * large pieces first, as long as what is left fits no order either. Only what can be left out of a sound history without harm may go: reads, writes whose value no
+ * read saw and whose token nobody presents, and what a later write had hidden before any read began. So the rest proves the fault of the whole.
  */
 export function smallestWindow(
   history: KeyHistory,

@@ -55,7 +55,8 @@ test('a write that is lost, and values that are swapped, are found in long histo
 
 test('100 000 operations on 1 000 keys take seconds', () => {
   const { operations } = randomHistory(seededRandom(7), { operations: 100_000, keys: 1_000 });
-  const began = performance.now();
+  // Of the processor, not of the clock: others may be at work on the machine.
+  const before = process.cpuUsage();
   expect(faults(operations)).toEqual([]);
-  expect(performance.now() - began).toBeLessThan(8_000);
-});
+  expect(process.cpuUsage(before).user / 1_000).toBeLessThan(5_000);
+}, 60_000);
