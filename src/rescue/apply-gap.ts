@@ -43,7 +43,7 @@ export interface ApplyReport {
   readonly state: MigrationState;
 }
 
-/** Records that are written at the same time: each holds one connection to the source and asks over another. */
+/** Records that are written at the same time: each holds one connection to the source and asks over another. One, once a small pool was too small for it. */
 const AT_ONCE = 3;
 /** A record may have to wait for another of the gap (a parent): tried again as long as some pass writes something. */
 const PASSES_MAX = 10;
@@ -74,6 +74,7 @@ export async function applyGap(
 class ApplyRun {
   readonly #gap: OpenGap;
   readonly #options: ApplyOptions;
+  #atOnce = AT_ONCE;
   /** Place → what became of it last. */
   readonly #records = new Map<string, AppliedRecord>();
   readonly #counts: Record<ApplyOutcome, number> = {
@@ -94,12 +95,14 @@ class ApplyRun {
   async apply(): Promise<void> {
     for (let pass = 1; pass <= PASSES_MAX; pass++) {
       const before = this.#counts.put + this.#counts.delete;
+      const atOnce = this.#atOnce;
       this.#counts.refused = 0;
       this.#counts.left = 0;
       await this.pass('put');
       await this.pass('delete');
       const done = this.#counts.put + this.#counts.delete - before;
-      if (done === 0 || this.#counts.refused + this.#counts.left === 0) return;
+      const moves = done > 0 || this.#atOnce < atOnce;
+      if (!moves || this.#counts.refused + this.#counts.left === 0) return;
     }
   }
 
@@ -151,9 +154,13 @@ class ApplyRun {
     await this.#note(plain.map((one) => decisionOf(one, one.verdict, one.note)));
     for (const one of plain) this.#tell(one, one.verdict, one.note);
     const writes = weighed.filter(({ verdict }) => verdict === 'put' || verdict === 'delete');
-    for (let at = 0; at < writes.length; at += AT_ONCE) {
+    for (let at = 0; at < writes.length; ) {
       this.#options.signal.throwIfAborted();
-      await Promise.all(writes.slice(at, at + AT_ONCE).map((one) => this.#write(one)));
+      const some = writes.slice(at, at + this.#atOnce);
+      at += some.length;
+      const before = this.#counts.left;
+      await Promise.all(some.map((one) => this.#write(one)));
+      if (this.#counts.left > before) this.#atOnce = 1;
     }
   }
 
