@@ -167,7 +167,15 @@ async function arm(run: SwitchRun): Promise<void> {
       return guard.change(row, { role, epoch, attempt }, options.lockTimeoutMs);
     });
   }
+  // Who knows that something is under way looks for the next state at short intervals. Not of all: whom it does not reach is waited for behind the hold.
+  await waitForAcknowledgements(run.context, run.state.version, {
+    timeoutMs: Math.min(HEARD_MS, options.ackTimeoutMs),
+    expired: 'ignore',
+  }).catch(() => {});
 }
+
+/** Longest wait, with writes flowing, for instances to see that a change of authority is under way. */
+const HEARD_MS = 500;
 
 async function hold(run: SwitchRun): Promise<void> {
   const { context, options, attempt } = run;
