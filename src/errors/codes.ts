@@ -146,7 +146,7 @@ export const errorCatalogue = {
   REVERSE_NOT_DRAINED: entry(
     'retry',
     'The reverse direction still has changes to apply, so authority cannot move back safely.',
-    'Wait for the drain, or use the rescue.',
+    'Wait for the drain, or go back without it: `changeover rescue --dry-run`.',
   ),
   CHUNK_LOST: entry(
     'retry',
