@@ -93,5 +93,5 @@ export function judgeOrder(
   stores: Readonly<Record<string, StoreSnapshot>>,
   failClosed: boolean,
 ): HistoryVerdict {
-  return checkHistory(ledgerHistory(before, ledgers, stores), { followerAhead: () => failClosed });
+  return checkHistory(ledgerHistory(before, ledgers, stores), { followerApart: () => failClosed });
 }

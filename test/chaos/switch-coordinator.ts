@@ -67,6 +67,8 @@ async function change(order: ChangeOrder): Promise<void> {
     phaseAfter: to === 'target' ? 'write-switch' : 'read-switch',
     ...act,
     leaseMs: options.leaseMs,
+    // Faults make predictions long; here every attempt has to come to its step.
+    prediction: 'note',
     ...(order.drainsItself
       ? {
           drain: async (_side, signal) =>
