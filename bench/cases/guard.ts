@@ -188,6 +188,8 @@ async function onPostgres(say: (line: string) => void): Promise<readonly Case[]>
       const tables = names(count);
       const url = await server.createDatabase(database);
       const client = new pg.Client({ connectionString: url });
+      // It ends with the server when something else has failed.
+      client.on('error', () => {});
       await client.connect();
       for (const table of tables)
         await client.query(`CREATE TABLE ${table} (id serial PRIMARY KEY, value text)`);

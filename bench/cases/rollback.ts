@@ -7,6 +7,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { applierDefaults, drainOnce } from '../../src/capture/index.ts';
@@ -140,8 +141,8 @@ async function rollBackWrites(
   return { seenMs: Math.max(...seen) - began, pauseMs: cutover?.pauseMs ?? Number.NaN };
 }
 
-/** Processor time that the server and all of its processes have had, in seconds. */
-function serverSeconds(pids: readonly number[]): number {
+/** Processor time that these processes have had, in seconds. */
+function processorSeconds(pids: readonly number[]): number {
   let ticks = 0;
   for (const pid of pids) {
     try {
@@ -171,7 +172,7 @@ async function atRest(client: pg.Client): Promise<Rest> {
   };
   await sleep(2_000);
   const before = await count();
-  const secondsBefore = serverSeconds(before.pids);
+  const secondsBefore = processorSeconds(before.pids);
   const began = nowMs();
   await sleep(restMs);
   const after = await count();
@@ -180,7 +181,7 @@ async function atRest(client: pg.Client): Promise<Rest> {
     // Backends report their counts about once a second.
     transactionsPerSecond: (after.transactions - before.transactions) / seconds,
     connections: after.pids.length,
-    processorShare: (serverSeconds(before.pids) - secondsBefore) / seconds,
+    processorShare: (processorSeconds(before.pids) - secondsBefore) / seconds,
   };
 }
 
@@ -220,8 +221,14 @@ async function measure(
     `at rest: ${roundTo(rest.transactionsPerSecond)} transactions/s, ${rest.connections} connections, ${roundTo(rest.processorShare * 100)} % of a processor in their backends`,
   );
   const reads: Round[] = [];
+  const secondsBefore = processorSeconds(fleet.pids);
   for (let round = 0; round < rounds; round++) reads.push(await rollBackReads(context, fleet));
-  say(`${rounds} rollbacks of the reads`);
+  // Two changes a round: the dial, and the way back.
+  const changeMs =
+    ((processorSeconds(fleet.pids) - secondsBefore) * 1_000) / (2 * rounds * instances);
+  say(
+    `${rounds} rollbacks of the reads; a change takes each instance ${roundTo(changeMs)} ms of a processor, polls in between included; load ${loadavg()[0]?.toFixed(0)} on ${availableParallelism()} processors`,
+  );
   const commands: number[] = [];
   for (let round = 0; round < commandRounds; round++)
     commands.push(await rollBackByCommand(context, fleet, command, addresses.control));

@@ -366,6 +366,16 @@ test('triggers that a crash has left are taken away by the next attempt', async 
   expect(await triggers()).toBe(0);
 });
 
+test('a table that is gone keeps nobody shut out', async () => {
+  await store.guard.change(authority, armed, 2_000);
+  await store.guard.change(armed, sealing, 2_000);
+  await query('DROP TABLE parts');
+  const successor = await stores.open(shapes, { migration: 'guard' });
+  expect(await successor.guard.change(sealing, authority, 2_000)).toBe(true);
+  await insert(foreign);
+  expect(await triggers()).toBe(0);
+});
+
 test('triggers that could not be dropped in time cost something and do nothing else', async () => {
   await store.guard.change(authority, armed, 2_000);
   await foreign.query('BEGIN');

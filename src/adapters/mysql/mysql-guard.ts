@@ -1,5 +1,6 @@
 import { ChangeoverError, isChangeoverError } from '../../errors/index.ts';
 import type { Guard, GuardState } from '../../store/index.ts';
+import type { MysqlCatalog } from './mysql-catalog.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import { dropGuardTriggers, makeGuardTriggers } from './mysql-guard-ddl.ts';
 import { changeUnderTableLocks } from './mysql-guard-locked.ts';
@@ -9,6 +10,7 @@ import {
   guardTriggers,
   type InstalledTrigger,
   missingTriggers,
+  shapeTables,
   toInstalled,
   triggersQuery,
 } from './mysql-guard-triggers.ts';
@@ -114,13 +116,17 @@ async function change(
  * The change in one transaction. False: the row was something else. Otherwise the guard's triggers as they were while the row was locked: those that
  * another attempt makes afterwards are not among them, and must not be dropped by somebody who has slept.
  */
-function changeOnce(
+async function changeOnce(
   { session, layout, catalog }: MysqlStoreParts,
   from: GuardState,
   to: GuardState,
   { admission, triggers, maker }: ForeignPlan,
   lockWaitMs: number,
 ): Promise<false | 'triggers are missing' | readonly InstalledTrigger[]> {
+  // Before the locks. Whoever lets everybody in must be able to without the tables: one of them may be gone.
+  const wanted =
+    triggers === null || triggers === 'drop' ? [] : await guardTriggers(layout, catalog, maker);
+  const databases = triggers === 'drop' ? await knownDatabases(catalog) : databasesOf(wanted);
   const body = async (
     transaction: MysqlTransaction,
   ): Promise<false | 'triggers are missing' | readonly InstalledTrigger[]> => {
@@ -140,10 +146,9 @@ function changeOnce(
     const done = same(found, to);
     if (!done && !same(found, from)) return false;
     // All this time writers wait: one round trip.
-    const wanted = triggers === null ? [] : await guardTriggers(layout, catalog, maker);
     const seen = await transaction.run([
       ...limits(flavour, LIST_MS),
-      ...(triggers === null ? [] : [triggersQuery(layout, 'guard', databasesOf(wanted))]),
+      ...(triggers === null ? [] : [triggersQuery(layout, 'guard', databases)]),
       isOpen(layout),
     ]);
     const installed = triggers === null ? [] : toInstalled(seen.at(-2));
@@ -161,6 +166,12 @@ function changeOnce(
     lockWaitMs,
     what: 'change of the guard',
   });
+}
+
+/** Where the triggers are; undefined, so anywhere, when a table is not there any more. */
+async function knownDatabases(catalog: MysqlCatalog): Promise<readonly string[] | undefined> {
+  const tables = await shapeTables(catalog).catch(() => null);
+  return tables === null ? undefined : [...new Set(tables.map(({ database }) => database))];
 }
 
 /** What `isOpen` found. */
