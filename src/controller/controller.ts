@@ -55,8 +55,10 @@ export function createController(
     async rehearse(wanted) {
       const state = await control.load(migration.name);
       const to = wanted ?? otherSide[authorityOf(state.phase)];
-      const phaseAfter = to === 'target' ? 'write-switch' : 'read-switch';
-      return rehearseSwitch(context, state, { ...limits, to, phaseAfter, growthMs: GROWTH_MS });
+      const phaseAfter: Phase = to === 'target' ? 'write-switch' : 'read-switch';
+      const needsWorker = to === 'source';
+      const options = { ...limits, to, phaseAfter, growthMs: GROWTH_MS, needsWorker };
+      return rehearseSwitch(context, state, options);
     },
     drill: (act) => drillRollback(context, limits, act),
     rogueWrites: async (limit = HISTORY_LINES) =>

@@ -34,6 +34,8 @@ export interface PausePrediction {
   readonly parts: readonly PausePart[];
   /** Transactions that the guard of the old authority would wait for, the oldest first. */
   readonly transactions: readonly OpenTransactionSeen[];
+  /** What the store does not show us: the prediction may be too short by it. */
+  readonly unseen: readonly string[];
   /** Keys that are to be rechecked while writes are held. */
   readonly inDoubt: number;
   /** Why the switch could not be made whatever its length; each says what to do. Empty: nothing is in the way. */
@@ -104,6 +106,7 @@ export async function predictPause(
     budgetMs: options.holdMs,
     parts: parts.map((part) => ({ ...part, ms: Math.round(part.ms) })),
     transactions: guard.transactions,
+    unseen: guard.unseen,
     inDoubt,
     obstacles,
   };
@@ -230,6 +233,7 @@ async function guardParts(
 ): Promise<{
   readonly parts: readonly PausePart[];
   readonly transactions: readonly OpenTransactionSeen[];
+  readonly unseen: readonly string[];
 }> {
   const { clock } = context.runtime;
   const { survey, guard } = context.stores[old];
@@ -244,6 +248,7 @@ async function guardParts(
     return {
       parts: [{ part: 'guard', ms, why: 'round trips alone: this store tells no more' }],
       transactions: [],
+      unseen: [],
     };
   }
   const facts = await inTime(`the survey of the ${old}`, survey.look(ANSWER_MS));
@@ -268,7 +273,8 @@ async function guardParts(
       ms: oldest.ageMs ?? 0,
       why: `${facts.transactions.length} open; the oldest is ${describeTransaction(oldest)}`,
     });
-  return { parts, transactions: facts.transactions };
+  const unseen = facts.unseen.map((what) => `${old}: ${what}`);
+  return { parts, transactions: facts.transactions, unseen };
 }
 
 /** `process 4711 (app, user shop), idle in transaction for 12.3 s, on orders`. */

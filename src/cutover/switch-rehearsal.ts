@@ -161,13 +161,15 @@ async function prediction(
     const fix = 'Remove the cause of the error and look again.';
     return { prediction: null, checks: [{ check: 'pause', verdict: 'unknown', message, fix }] };
   }
-  const { transactions, obstacles, inDoubt, ms, budgetMs } = predicted;
+  const { transactions, obstacles, unseen, inDoubt, ms, budgetMs } = predicted;
   const checks: RehearsalCheck[] = obstacles.map((message) => ({
     check: 'obstacle',
     verdict: 'fail',
     message,
     fix: 'As it says.',
   }));
+  for (const message of unseen)
+    checks.push({ check: 'not seen', verdict: 'warn', message, fix: 'As it says.' });
   for (const one of transactions) {
     const long = (one.ageMs ?? 0) > budgetMs;
     if (!long && one.kind === 'session') continue;

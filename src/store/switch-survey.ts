@@ -2,7 +2,7 @@ import type { GuardState } from './guard.ts';
 
 /**
  * What a change of authority would meet in this store. `look` takes no locks that anybody could wait for. What cannot be seen (privileges) stands in
- * `problems`, never as "nothing there".
+ * `unseen`, never as "nothing there".
  */
 export interface SwitchSurvey {
   look(timeoutMs: number): Promise<SwitchFacts>;
@@ -22,6 +22,8 @@ export interface SwitchFacts {
   readonly transactions: readonly OpenTransactionSeen[];
   /** What would keep the guard from being changed, with what to do about it. */
   readonly problems: readonly string[];
+  /** What cannot be seen with these privileges, with what to do about it: nobody is to take it for "nothing there". */
+  readonly unseen: readonly string[];
 }
 
 /** A transaction of anybody's, as the store's catalogue shows it. */

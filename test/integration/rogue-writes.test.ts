@@ -148,5 +148,38 @@ describe.each(['postgres', 'mariadb'] as const)('on %s', (engine) => {
       );
       expect(await gate('rogue-writes')).toMatchObject({ verdict: 'pass' });
     });
+
+    test('the command line rehearses and drills the way back, and tells both', async () => {
+      await eventually(async () => /Rollback: READY ~/.test(await shop.status()));
+      const rehearsed = await cli(shop.folder, 'rollback', '--dry-run');
+      expect([rehearsed.code, rehearsed.stdout]).toEqual([
+        0,
+        expect.stringMatching(
+          /How long writes would be held: about \d+ ms[\s\S]*yes: It would be begun/,
+        ),
+      ]);
+      const drilled = await cli(shop.folder, 'rollback', '--drill', '--reason', 'every monday');
+      expect([drilled.code, drilled.stdout]).toEqual([
+        0,
+        expect.stringMatching(/passed: the way back works\. A rollback from here would take about/),
+      ]);
+      expect(await shop.status()).toMatch(/drill: passed .* ago, in write-switch/);
+      expect((await cli(shop.folder, 'history')).stdout).toMatch(
+        /cutover-prediction +predicted \d+ ms, took \d+ ms/,
+      );
+      await shop.stopWorker();
+      const drill = await cliJson(shop.folder, 'rollback', '--drill');
+      expect([drill.code, drill.json.verdict]).toEqual([1, 'no']);
+      expect(await shop.status()).toMatch(/Rollback: NOT READY\n.*No worker is running/);
+      expect((await cli(shop.folder, 'rollback', '--dry-run')).code).toBe(1);
+      // Never gated: it drains by itself.
+      await shop.run('rollback', '--reason', 'and back');
+      expect(await shop.status()).toMatch(/drill: FAILED/);
+      await shop.startWorker();
+      const forward = await cli(shop.folder, 'switch-writes', '--dry-run');
+      expect(forward.stdout).toMatch(/seal +shuts the source to every writer/);
+      expect(forward.stdout).toMatch(/dial-complete/);
+      expect(forward.code).toBe(1);
+    });
   });
 });

@@ -39,6 +39,7 @@ export function createMysqlSurvey(parts: MysqlStoreParts): SwitchSurvey {
         session.query(text, { timeoutMs, what: 'survey before a switch' });
       const roundTripMs = await leastOf(ROUND_TRIP_SAMPLES, clock, () => ask('SELECT 1'));
       const problems: string[] = [];
+      const unseen: string[] = [];
       const grants = await grantsOf(session);
       for (const table of tables) {
         const held = grants.table(table.database, table.name);
@@ -52,7 +53,7 @@ export function createMysqlSurvey(parts: MysqlStoreParts): SwitchSurvey {
       }
       const open = await ask(TRANSACTIONS).catch((error: unknown) => {
         if (!isChangeoverError(error, 'STORE_REJECTED')) throw error;
-        problems.push(
+        unseen.push(
           `${grants.user} is not shown others' transactions. GRANT PROCESS ON *.* TO ${grants.user}.`,
         );
         return null;
@@ -69,6 +70,7 @@ export function createMysqlSurvey(parts: MysqlStoreParts): SwitchSurvey {
           ...(prepared?.rows ?? []).map((row) => toPrepared(row)),
         ],
         problems,
+        unseen,
       };
     },
   };

@@ -43,12 +43,14 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
         ];
         await transaction.run(texts(statements));
         await installGuardTriggers(transaction, layout, catalog);
-        if (role === 'follower') await installRogueTriggers(transaction, layout, catalog);
         await checkFormat(parts, transaction);
         await transaction.query(
           `UPDATE ${layout.guard} SET role = $1, epoch = $2::int WHERE role = 'idle'`,
           [role, String(epoch)],
         );
+        // What it is, which is not always what was asked for: an installation that is there keeps its role.
+        const { rows } = await transaction.query(`SELECT role FROM ${layout.guard}`);
+        if (rows[0]?.[0] === 'follower') await installRogueTriggers(transaction, layout, catalog);
       });
       presence.found(true);
     },

@@ -73,6 +73,8 @@ export function createPostgresSurvey(parts: PostgresStoreParts): SwitchSurvey {
                 `"${role}" does not own ${foreign.join(', ')}: the guard's triggers could not be turned on. ALTER TABLE … OWNER TO, or GRANT the owner's role to "${role}".`,
               ]
             : []),
+        ],
+        unseen: [
           ...(transactions.some(({ ageMs }) => ageMs === null)
             ? [
                 `"${role}" is not told how old others' transactions are. GRANT pg_read_all_stats TO "${role}".`,
