@@ -260,7 +260,7 @@ function judgeOthers(world: RescueWorld, ledger: Ledger, plan: RescuePlan): void
   });
   const failClosed = (key: string): boolean =>
     world.migration.collections.get(key.split(' ')[0]!)?.failureMode === 'fail-closed';
-  const { faults } = checkHistory({ initial, operations: others }, { followerAhead: failClosed });
+  const { faults } = checkHistory({ initial, operations: others }, { followerApart: failClosed });
   for (const { key, kind, text } of faults)
     if (kind !== 'undecided') world.judge('world', new Violation('G1', key, `${kind}\n${text}`));
 }

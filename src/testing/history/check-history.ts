@@ -13,10 +13,11 @@ import { smallestWindow } from './smallest-window.ts';
 
 export interface HistoryCheckOptions {
   /**
-   * True for keys of fail-closed collections: their follower commits first, so what may be read from it includes writes that the authority
-   * then did not make. Default: none.
+   * True for keys of which the follower may hold what the authority never had, or lack what it has: those of fail-closed collections, whose follower
+   * commits first, and those with a dead letter. Then absences, and writes that were not acknowledged, prove nothing unless
+   * the authority was read. Default: none.
    */
-  readonly followerAhead?: (key: string) => boolean;
+  readonly followerApart?: (key: string) => boolean;
   /** Bound of the search at the end of one operation. Default: 200 000. */
   readonly configurationsMax?: number;
 }
@@ -42,10 +43,10 @@ export function checkHistory(
   history: OperationHistory,
   options: HistoryCheckOptions = {},
 ): HistoryVerdict {
-  const { followerAhead = () => false, configurationsMax = 200_000 } = options;
+  const { followerApart = () => false, configurationsMax = 200_000 } = options;
   const reads: Record<ReadDemand, number> = { linearizable: 0, token: 0, written: 0 };
   const faults: HistoryFault[] = [];
-  const keys = byKey(history, followerAhead);
+  const keys = byKey(history, followerApart);
   let writes = 0;
   for (const one of keys) {
     writes += one.writes.length;
@@ -63,7 +64,7 @@ interface Growing {
 
 function byKey(
   { initial, operations }: OperationHistory,
-  followerAhead: (key: string) => boolean,
+  followerApart: (key: string) => boolean,
 ): readonly KeyHistory[] {
   const keys = new Map<string, Growing>();
   const keyOf = (key: string): Growing => {
@@ -83,7 +84,7 @@ function byKey(
     const { key } = demanding.read;
     const one = keyOf(key);
     assertToken(demanding.read, written);
-    const ahead = demanding.demand !== 'linearizable' && followerAhead(key);
+    const ahead = demanding.demand !== 'linearizable' && followerApart(key);
     if (!ahead || isAcknowledged(demanding.read, one, initial)) one.reads.push(demanding);
   }
   return [...keys].map(([key, { writes, reads }]) => ({

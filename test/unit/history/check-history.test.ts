@@ -187,7 +187,7 @@ test('a reader of the old authority who could have heard of the switch is held t
 
 test('the follower of a fail-closed collection may be ahead; its authority may not', () => {
   const ahead = [write('a', 0, 1), failed('f', 2, 3), dialled('f', 4, 5), dialled(null, 6, 7)];
-  const options = { followerAhead: () => true };
+  const options = { followerApart: () => true };
   expect(checkHistory(history(...ahead), options).faults).toEqual([]);
   const served = [write('a', 0, 1), failed('f', 2, 3), read('f', 4, 5)];
   expect(checkHistory(history(...served), options).faults).toHaveLength(1);
