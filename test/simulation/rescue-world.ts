@@ -52,6 +52,9 @@ class RescueWorld extends World {
       if (place !== undefined && !(violation.guarantee === 'G6' && judge.isUndecided(place)))
         return;
     }
+    // The price of going on without the target: until it is sealed a stale process is let in there. Its write has to be in the gap.
+    const open = this.truth?.state?.gap?.stage === 'uncollected';
+    if (this.unsealed && open && / on the target in epoch /.test(violation.message)) return;
     // What is behind then is what the judge is about to write down.
     const moves = /became the authority with/.test(violation.message);
     if (moves && this.truth?.state?.gap) return;
