@@ -190,7 +190,10 @@ async function queuePart(
       );
   }
   const held = Math.min(waiting, waitingMax);
-  const ms = held === 0 ? 0 : POLL_MS + (held * 1_000) / rate;
+  const drainMs = (held * 1_000) / rate;
+  // What a worker keeps up with leaves the queue as quickly as its oldest entry is about to: much of it are writes in flight.
+  const age = workers.some(({ alive }) => alive) ? queue.oldestMs : Number.POSITIVE_INFINITY;
+  const ms = held === 0 ? 0 : POLL_MS + Math.min(drainMs, age);
   return {
     part: 'queue',
     ms,
