@@ -32,7 +32,7 @@ export interface Following {
   /** null: it did not answer, see `problem`. */
   readonly queue: QueueDepth | null;
   readonly workers: readonly FollowingWorker[];
-  /** Of all live workers together; null: they never had much to do in the last minute. */
+  /** Of all live workers together; null: they had nothing to do in the last minute. */
   readonly changesPerSecond: number | null;
   readonly keysPerSecond: number | null;
   /** Newest of a live worker; null: not known. */

@@ -7,7 +7,7 @@ import type { Side } from '../migration/index.ts';
 export interface WorkerReport {
   /** The authority whose changes it applies to the other store. */
   readonly side: Side;
-  /** Changes of the queue that it applied a second while it had many; null: it never had. */
+  /** Changes of the queue that it applied a second while it had some; null: it had none. */
   readonly changesPerSecond: number | null;
   /** Keys of the log a second, the same. */
   readonly keysPerSecond: number | null;

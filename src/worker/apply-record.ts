@@ -7,8 +7,6 @@ const WINDOW_MS = 60_000;
 const MESSAGE_MAX = 300;
 /** Rounds in memory, at most; the newest. */
 const ROUNDS_MAX = 2_000;
-/** A round with fewer changes says nothing about a rate. */
-const ENOUGH = 20;
 
 interface Round {
   readonly endedMs: number;
@@ -87,11 +85,11 @@ export function createApplyRecord({
   };
 }
 
-/** While there was enough to do: a round of one change tells how long it takes, not how many could have gone with it. */
+/** While there was something to do: pauses do not count. */
 function rateOf(rounds: readonly Round[], since: number): number | null {
   let [amount, ms] = [0, 0];
   for (const round of rounds) {
-    if (round.endedMs < since || round.amount < ENOUGH) continue;
+    if (round.endedMs < since) continue;
     amount += round.amount;
     ms += round.ms;
   }
