@@ -279,12 +279,13 @@ describe('the way back is watched', { timeout: 60_000 }, () => {
     await databases.query(0, 'ALTER TABLE things ADD CONSTRAINT short CHECK (length(value) < 20)');
     try {
       await router.collection('things').put({ id: 2, value: 'longer than the source allows' });
-      await eventually(async () => /short/.test(await reasons()));
       await eventually(async () =>
         /1 dead letters wait in the queue of the target/.test(await reasons()),
       );
-      const { following } = await controller.status();
-      expect(following?.lastError?.message ?? '').toMatch(/short/);
+      // Told with the worker's next heartbeat.
+      await eventually(async () =>
+        /short/.test((await controller.status()).following?.lastError?.message ?? ''),
+      );
       expect(events).toContainEqual(
         expect.objectContaining({ type: 'apply-failed', side: 'target', code: 'STORE_REJECTED' }),
       );
