@@ -118,7 +118,10 @@ async function installTarget(
   for (const collection of context.migration.collections.keys()) {
     // Without rows there is nothing to consent to, but fences of an earlier generation would keep the backfill out.
     const empty = state.generation > 1 && !leftovers.includes(collection);
-    if (options.truncateTarget || empty) await setup.truncate(collection);
+    if (!options.truncateTarget && !empty) continue;
+    // What another start has begun to fill since is not ours to empty.
+    await assertUnmoved(context, state);
+    await setup.truncate(collection);
   }
 }
 
