@@ -11,7 +11,7 @@ for (let seed = Number(from); seed < Number(from) + Number(seeds); seed++) {
   lost += result.lost;
   for (const [status, count] of Object.entries(result.statuses))
     statuses[status] = (statuses[status] ?? 0) + count;
-  if (seeds === '1') console.log(result.lastLines(4000, process.argv[5]).join('\n'));
+  if (seeds === '1') console.log(result.lastLines(400, process.argv[5]).join('\n'));
   if (result.violation === null) continue;
   console.log(result.lastLines(50, result.violation.subject).join('\n'));
   console.log(`seed ${seed} (${JSON.stringify(result.plan)}): ${result.violation.message}`);

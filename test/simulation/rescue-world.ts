@@ -10,7 +10,7 @@ import { Ledger } from './ledger.ts';
 import { operatorMain, PlanProgress } from './operator.ts';
 import { RescueJudge } from './rescue-judge.ts';
 import { type RescuePlan, rescuePlanOf, rescueScenario, withBreakage } from './rescue-scenario.ts';
-import { seedRecords } from './simulate.ts';
+import { describeUnrest, seedRecords } from './simulate.ts';
 import { workerMain } from './worker-process.ts';
 import { type Defect, type Running, World } from './world.ts';
 
@@ -109,7 +109,18 @@ export async function simulateRescue(seed: number, defect: Defect = {}): Promise
     world.stopping = true;
     world.reverseIsBroken = false;
     endFaults(world);
-    await scheduler.run(() => world.violation !== null, scheduler.now + 3_000);
+    const until = scheduler.now + 60_000;
+    let nextLook = scheduler.now + 500;
+    const quiet = await scheduler.run(() => {
+      if (world.violation !== null) return true;
+      if (scheduler.now < nextLook) return false;
+      nextLook = scheduler.now + 50;
+      return describeUnrest(world, ledger) === '';
+    }, until);
+    if (!quiet)
+      world.violate(
+        new Violation('G2', 'the world', `not quiet: ${describeUnrest(world, ledger)}`),
+      );
     if (world.violation === null && world.rescueJudge.rescued) {
       world.rescueJudge.judgeEnd();
       judgeOthers(world, ledger, plan);

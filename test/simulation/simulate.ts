@@ -138,7 +138,7 @@ function isQuiet(world: World, ledger: Ledger): boolean {
   return describeUnrest(world, ledger) === '';
 }
 
-function describeUnrest(world: World, ledger: Ledger): string {
+export function describeUnrest(world: World, ledger: Ledger): string {
   const { state } = world.truth;
   if (state?.cutover) return `a change of authority is ${state.cutover.status}`;
   for (const { process } of world.running.values()) {
