@@ -4,6 +4,7 @@ import { errorCatalogue, isChangeoverError, messageOf } from '../../errors/index
 import { authorityOf, type Side } from '../../migration/index.ts';
 import type { Finding, InspectPlan, MigrationStore } from '../../store/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
+import { generatedKeyFindings } from '../generated-keys-check.ts';
 import { mappingFindings } from '../mapping-check.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
@@ -66,6 +67,9 @@ function check(context: CommandContext, { all = false }: CheckFlags): Promise<Co
       for (const finding of mappingFindings(mapping))
         found.push({ ...finding, side: 'source', as: 'authority' });
     }
+    const collections = migration.migration.collections.values();
+    for (const finding of down ? [] : await generatedKeyFindings(collections, migration.stores))
+      found.push({ ...finding, side: 'source', as: 'authority' });
     const authority = authorityOf(state.phase);
     for (const finding of await inspectTraffic(migration, authority))
       found.push({ ...finding, side: authority, as: 'authority' });
