@@ -108,14 +108,15 @@ async function collectFromQueue(gap: OpenGap, sweep: boolean, signal: AbortSigna
 
 /**
  * Without the entries that stand there only because nobody has come to remove them: the source's fence of that epoch says that it has the write. Of an intent it
- * does not say so, nor where versions are positions in a log.
+ * does not say so; nor where others write: the number of an insert that is not seen yet may be lower than that of a look at the absent record (found by the
+ * simulation), and what comes from a log is numbered otherwise.
  */
 async function notApplied(
   { context, gap }: OpenGap,
   { name, capture }: Collection,
   works: readonly KeyWork[],
 ): Promise<readonly KeyWork[]> {
-  if (capture === 'log') return works;
+  if (capture !== 'app') return works;
   const keys = works.map(({ key }) => key);
   const fences = await context.stores.source.door.fences(name, keys);
   return works.filter(({ ids, intent }, at) => {
