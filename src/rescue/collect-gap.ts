@@ -13,7 +13,7 @@ import { collectFromLog } from './gap-log.ts';
 import { findGap, type OpenGap } from './open-gap.ts';
 import { recordKeys } from './record-keys.ts';
 import { sweepCollection } from './sweep-gap.ts';
-import { expectSealed, sealTarget } from './target-guard.ts';
+import { endComparison, expectSealed, sealTarget } from './target-guard.ts';
 
 export interface CollectOptions {
   readonly actor: string;
@@ -55,13 +55,16 @@ export async function collectGap(
   if (first.gap.stage === 'collected')
     return { state: first.state, outcome: 'before', counts: await counts() };
   const sweep = options.sweep === true;
-  await sealTarget(context, sweep);
-  await collectFromQueue(first, sweep, signal);
+  const sealed = await sealTarget(context, sweep);
+  const restored = sealed === 'restored';
+  // What stands in the queue of a backup says nothing of this gap.
+  if (!restored) await collectFromQueue(first, sweep, signal);
   const log = sweep ? null : await collectFromLog(first, signal);
   for (const collection of migration.collections.values()) {
-    if (sweep || log?.truncated.has(collection.name))
-      await sweepCollection(first, collection, signal);
+    if (sweep) await sweepCollection(first, collection, signal, sealed);
+    else if (log?.truncated.has(collection.name)) await sweepCollection(first, collection, signal);
   }
+  if (restored) await endComparison(first);
   await prepareForward(first);
   await raiseSequences(context);
   await expectSealed(first);

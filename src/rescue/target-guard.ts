@@ -14,29 +14,54 @@ const sealedIn = ({ state }: OpenGap): GuardState => ({
 });
 
 /**
+ * A target that is not as the rescue left it, sealed to be compared: an epoch that no rescue leaves, so that nobody takes its queue and log for the whole gap, also
+ * when the comparison was interrupted.
+ */
+const sealedToCompare = ({ gap }: OpenGap): GuardState => ({
+  role: 'sealed',
+  epoch: gap.epoch - 1,
+  attempt: null,
+});
+
+/** `restored`: neither its records nor its queue are those that the rescue left. */
+export type SealedTarget = 'as-left' | 'restored';
+
+/**
  * Shuts the target for everybody until the gap is collected; the exclusive lock waits for whoever was still let in. The first thing that is done to a
  * target that answers again. Sound because the guard is read *before* the state: while this gap is uncollected no attempt is under way, and no
  * other role is right, so whatever the row says is a leftover of the epoch that ended; and the change is a compare-and-set from exactly that row.
  *
  * CONTROL_MISMATCH when the row is one that the rescue cannot have left: a target that was restored from a backup, or of a later epoch. `anyway` seals the
- * former, for a gap that is found by comparison.
+ * former, for a gap that is found by comparison; `endComparison` ends that.
  */
-export async function sealTarget(context: MigrationContext, anyway: boolean): Promise<void> {
+export async function sealTarget(
+  context: MigrationContext,
+  anyway: boolean,
+): Promise<SealedTarget> {
   const { guard } = context.stores.target;
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
     const row = await guard.read();
     const gap = await findGap(context);
-    if (gap?.gap.stage !== 'uncollected') return;
+    if (gap?.gap.stage !== 'uncollected') return 'as-left';
     const sealed = sealedIn(gap);
-    if (isSame(row, sealed)) return;
+    if (isSame(row, sealed)) return 'as-left';
     const wasAuthority =
       row.epoch === gap.gap.epoch && (row.role === 'authority' || row.role === 'sealed');
     const flipped = row.epoch === gap.state.epoch && row.role === 'sealed';
-    const older = row.epoch <= gap.state.epoch && anyway;
-    if (!wasAuthority && !flipped && !older) throw strange(row, gap);
-    if (await guard.change(row, sealed, LOCK_MS)) return;
+    if (wasAuthority || flipped) {
+      if (await guard.change(row, sealed, LOCK_MS)) return 'as-left';
+      continue;
+    }
+    if (!anyway || row.epoch > gap.state.epoch) throw strange(row, gap);
+    const toCompare = sealedToCompare(gap);
+    if (isSame(row, toCompare) || (await guard.change(row, toCompare, LOCK_MS))) return 'restored';
   }
   throw new ChangeoverError('STORE_CONFLICT', 'The guard of the target changes all the time.');
+}
+
+/** A restored target has been compared, and every difference is in the ledger. */
+export async function endComparison(gap: OpenGap): Promise<void> {
+  await gap.context.stores.target.guard.change(sealedToCompare(gap), sealedIn(gap), LOCK_MS);
 }
 
 /** STORE_CONFLICT unless the target is still sealed: what was collected is all there is. */

@@ -54,6 +54,8 @@ export async function weigh(
         verdict: 'conflict',
         note: 'the source holds something else than when the gap was collected',
       };
+    // What a person has to decide is not brought back by rule, however it looks by now.
+    if (record.status === 'conflict') return { ...told, verdict: 'conflict', note: record.note };
     return { ...told, verdict: made === null ? 'delete' : 'put' };
   });
 }

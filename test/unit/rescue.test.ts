@@ -167,16 +167,83 @@ describe('a rescue whose target dies half-way', () => {
   });
 });
 
-test('a target that was restored from a backup is not believed, but can be compared', async () => {
-  await rescue(context, true);
-  const { guard } = context.stores.target;
-  const row = await guard.read();
-  await guard.change(row, { role: 'follower', epoch: 1, attempt: null }, 1_000);
-  await expect(collect(context)).rejects.toMatchObject({ code: 'CONTROL_MISMATCH' });
-  expect((await load()).gap?.stage).toBe('uncollected');
-  await collect(context, true);
-  expect(await statuses(context)).toMatchObject({ a: 'open', b: 'open', d: 'open' });
-  await guardsAsExpected();
+describe('a target that was restored from a backup', () => {
+  /** As it stood before the switch: its guard, its records, nothing in its queue. */
+  async function restore(guardToo = true): Promise<void> {
+    const { guard, queue, records } = context.stores.target;
+    const old = [
+      ['a', 'old a'],
+      ['b', 'old b'],
+      ['d', null],
+    ] as const;
+    for (const [id, name] of old)
+      await records.write({
+        collection: 'items',
+        key: [id],
+        action: name === null ? 'delete' : 'put',
+        record: { id, name },
+        epoch: 2,
+        journal: 'change',
+        graceMs: 0,
+        timeoutMs: 1_000,
+      });
+    await queue.complete(((await queue.entries?.(null, 100)) ?? []).map(({ id }) => id));
+    if (!guardToo) return;
+    const row = await guard.read();
+    await guard.change(row, { role: 'follower', epoch: 1, attempt: null }, 1_000);
+  }
+
+  test('is not believed, but can be compared', async () => {
+    await rescue(context, true);
+    const { guard } = context.stores.target;
+    const row = await guard.read();
+    await guard.change(row, { role: 'follower', epoch: 1, attempt: null }, 1_000);
+    await expect(collect(context)).rejects.toMatchObject({ code: 'CONTROL_MISMATCH' });
+    expect((await load()).gap?.stage).toBe('uncollected');
+    await collect(context, true);
+    expect(await statuses(context)).toEqual({ a: 'conflict', b: 'conflict', d: 'conflict' });
+    await guardsAsExpected();
+  });
+
+  test('is not taken for whole by a worker while, or after, somebody compares it', async () => {
+    await rescue(context, true);
+    await restore();
+    const compared = gapOf(context).collect({ ...by, sweep: true, signal: AbortSignal.abort() });
+    await expect(compared).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(tendGap(other, never)).rejects.toMatchObject({ code: 'CONTROL_MISMATCH' });
+    expect((await load()).gap?.stage).toBe('uncollected');
+    expect((await collect(context, true)).outcome).toBe('collected');
+    await guardsAsExpected();
+  });
+
+  test.each([
+    ['before the switch', true],
+    ['after it', false],
+  ])(
+    '%s: what the source has got from it since stands until a person decides',
+    async (_, guardToo) => {
+      await work(context);
+      expect(await held(context, 'source', 'a')).toBe('lost a');
+      const { attempt } = await rescue(context, true);
+      await restore(guardToo);
+      await collect(context, true);
+      expect(await statuses(context)).toEqual({ a: 'conflict', b: 'conflict', d: 'conflict' });
+      expect((await apply(context, 'preview')).counts).toMatchObject({
+        put: 0,
+        delete: 0,
+        conflict: 3,
+      });
+      expect((await apply(context)).counts).toMatchObject({ put: 0, delete: 0 });
+      expect(await held(context, 'source', 'a')).toBe('lost a');
+      expect(await held(context, 'source', 'b')).toBeNull();
+      expect(await held(context, 'source', 'd')).toBe('lost d');
+      await gapOf(context).resolve({ ...by, take: 'source', which: 'all', signal: never });
+      await work(context);
+      expect(await held(context, 'target', 'a')).toBe('lost a');
+      expect(await held(context, 'target', 'd')).toBe('lost d');
+      expect((await statuses(context, attempt))['a']).toBe('taken-source');
+    },
+  );
 });
 
 test('a record of the gap that the source has already is none', async () => {
