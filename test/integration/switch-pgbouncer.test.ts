@@ -141,6 +141,24 @@ describe.skipIf(missingSystemPostgres() || missingPgBouncer())(
       expect(own.every((one) => one.verdict === 'pass')).toBe(true);
     });
 
+    test('check commands nothing for the database that a switch may hold', async () => {
+      const one = await another({ settings: { logfile: 'log' } });
+      const hook = pgbouncer({ admin: one.admin(), file: one.file, databases: databases() });
+      await hook.check?.('source');
+      expect(await one.log()).not.toContain("'shop' command issued");
+    });
+
+    test('a hold that has no time left commands nothing either', async () => {
+      const one = await another({ settings: { logfile: 'log' } });
+      const hook = pgbouncer({ admin: one.admin(), file: one.file, databases: databases() });
+      await expect(hook.hold(0.001)).rejects.toThrow(/too slow to pause/);
+      expect(await one.log()).not.toContain("'shop' command issued");
+      // The words that are looked for.
+      await hook.hold(2_000);
+      await hook.release('source');
+      await expect.poll(() => one.log()).toContain("'shop' command issued");
+    });
+
     test('by the command line, there and back: no transaction fails, each store has its share', async () => {
       const before = await counted('source');
       await under([], async () => {

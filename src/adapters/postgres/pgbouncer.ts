@@ -88,15 +88,21 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
     const until = systemClock.monotonic() + ms;
     return withConsole(async (console) => {
       await withoutLogins(console, one, Math.min(LOGIN_MS, ms / 4));
-      const left = Math.max(1, until - systemClock.monotonic());
-      await console.run([`PAUSE ${identifier(one)}`], left);
-    }).catch((error: unknown) => {
-      if (!isChangeoverError(error, 'DEADLINE_EXCEEDED')) throw error;
-      throw new ChangeoverError(
-        'DEADLINE_EXCEEDED',
-        `Transactions through "${one}" of ${name} did not end within ${Math.round(ms)} ms (SHOW SERVERS shows them).`,
-        { cause: error },
-      );
+      const left = until - systemClock.monotonic();
+      // Whoever asked may be gone by now, and nobody would look for a pause that comes so late.
+      if (left <= 0)
+        throw new ChangeoverError(
+          'DEADLINE_EXCEEDED',
+          `The admin console of ${name} was too slow to pause "${one}" within ${Math.round(ms)} ms.`,
+        );
+      await console.run([`PAUSE ${identifier(one)}`], left).catch((error: unknown) => {
+        if (!isChangeoverError(error, 'DEADLINE_EXCEEDED')) throw error;
+        throw new ChangeoverError(
+          'DEADLINE_EXCEEDED',
+          `Transactions through "${one}" of ${name} did not end within ${Math.round(ms)} ms (SHOW SERVERS shows them).`,
+          { cause: error },
+        );
+      });
     });
   };
 
