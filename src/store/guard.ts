@@ -27,7 +27,8 @@ export interface Guard {
   /**
    * Compare-and-set from exactly `from`. False: the row was something else, nothing changed. Idempotent when the row is `to` already.
    * Waits at most `lockTimeoutMs` for writers, in jittered retries; then STORE_CONFLICT and nothing changed, but for an attempt's mark: an
-   * authority that takes one may prepare its triggers behind that, and the same change again goes on with them.
+   * authority that takes one may prepare its triggers behind that, and the same change again goes on with them. A mark that goes on (`X` → `X:held`) is one
+   * of an attempt that is over, and prepares nothing.
    */
   change(from: GuardState, to: GuardState, lockTimeoutMs: number): Promise<boolean>;
   /** Sequences and identities of this store's tables are set past `other`'s values. Names → new value. */

@@ -204,6 +204,26 @@ describe('an authority with the mark of an attempt', () => {
     expect(await query('SELECT * FROM parts')).toEqual([]);
   });
 
+  test('that has committed, and lets traffic go under a mark of its own, waits for no table', async () => {
+    const [follower, led] = [
+      { role: 'follower', epoch: 1, attempt: 'a' },
+      { role: 'authority', epoch: 2, attempt: 'a' },
+    ] as const;
+    await store.guard.change(authority, follower, 2_000);
+    await store.guard.change(follower, led, 2_000);
+    const reader = await createdConnection();
+    await reader.query('BEGIN');
+    await reader.query('SELECT * FROM plain');
+    await expect(insert(foreign)).rejects.toMatchObject(refused);
+    expect(await store.guard.change(led, { ...led, attempt: 'a:held' }, 400)).toBe(true);
+    await insert(foreign);
+    await reader.query('COMMIT');
+    expect(
+      await store.guard.change({ ...led, attempt: 'a:held' }, { ...led, attempt: null }, 2_000),
+    ).toBe(true);
+    expect(await triggers()).toBe(0);
+  });
+
   test('a new attempt replaces the triggers of an ended one', async () => {
     await store.guard.change(authority, armed, 2_000);
     await store.guard.change(armed, { ...armed, attempt: 'b' }, 2_000);

@@ -36,8 +36,11 @@ function foreignPlan(from: GuardState, to: GuardState): ForeignPlan {
   if (to.role === 'authority' || to.role === 'idle') {
     if (to.attempt !== null && from.role !== 'authority')
       return { admission: null, triggers: null, maker };
-    const prepares = to.role === 'authority' && to.attempt !== null;
-    return { admission: 'open', triggers: prepares ? 'make' : 'drop', maker };
+    if (to.attempt === null || to.role === 'idle')
+      return { admission: 'open', triggers: 'drop', maker };
+    // Of an attempt that is over already: nothing will be sealed in its name, and traffic may be waiting for this change.
+    const goesOn = from.attempt !== null && to.attempt.startsWith(`${from.attempt}:`);
+    return { admission: 'open', triggers: goesOn ? null : 'make', maker };
   }
   if (from.role === 'authority') return { admission: 'shut', triggers: 'need', maker };
   return { admission: null, triggers: null, maker };
