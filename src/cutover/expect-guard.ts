@@ -3,6 +3,7 @@ import type { Side } from '../migration/index.ts';
 import type { GuardState } from '../store/index.ts';
 import { clearStaleMark, describeGuard, sameRole } from './guard-roles.ts';
 import type { SwitchRun } from './switch-run.ts';
+import { finishHeld, hasTraffic } from './traffic.ts';
 
 /** Before anything is begun: CUTOVER_ABORTED unless the guard says so. A mark that an ended attempt left is cleared. */
 export async function expectGuard(run: SwitchRun, side: Side, expected: GuardState): Promise<void> {
@@ -10,6 +11,8 @@ export async function expectGuard(run: SwitchRun, side: Side, expected: GuardSta
   const { guard } = context.stores[side];
   let row = await guard.read();
   if (row.attempt !== null && !sameRole(row, expected) && !options.dryRun) {
+    // The mark may be all that says that traffic is held.
+    if (hasTraffic(context)) await finishHeld(context, side, options.lockTimeoutMs);
     await clearStaleMark(context, side, options.lockTimeoutMs);
     row = await guard.read();
   }

@@ -49,9 +49,16 @@ export async function refuseUnlessHoldable(
   if (bad.length > 0)
     refuse(bad.map(({ id, message, fix }) => `${message} → ${fix} (${id})`).join(' '));
   if (dry) return;
-  await each(context, ANSWER_MS, 'preparing', async (hook) => hook.prepare?.(authority)).catch(
-    (error: unknown) => refuse(messageOf(error), error),
-  );
+  const { control, migration } = context;
+  await each(context, ANSWER_MS, 'preparing', async (hook) => {
+    try {
+      await hook.prepare?.(authority);
+    } finally {
+      // It was slow, or slept: authority may have moved meanwhile, and this have led its traffic back.
+      const now = await control.load(migration.name).catch(() => null);
+      if (now !== null && authorityOf(now.phase) !== authority) await letTrafficGo(context, now);
+    }
+  }).catch((error: unknown) => refuse(messageOf(error), error));
 }
 
 /**
@@ -63,8 +70,11 @@ export async function holdTraffic(context: MigrationContext, ms: number): Promis
   let given = false;
   await each(context, ms + LATE_MS, 'holding', async (hook) => {
     const until = clock.monotonic() + ms + LATE_MS;
-    await hook.hold(ms);
-    if (given || clock.monotonic() > until) await letTrafficGo(context).catch(() => {});
+    try {
+      await hook.hold(ms);
+    } finally {
+      if (given || clock.monotonic() > until) await letTrafficGo(context).catch(() => {});
+    }
   }).catch((error: unknown) => {
     given = true;
     throw error;

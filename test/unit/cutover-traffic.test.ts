@@ -143,6 +143,26 @@ describe('a change of authority with a hook', () => {
     await settled();
   });
 
+  test('a hook that fails too late, and holds all the same, is let go', async () => {
+    const late = latch();
+    const hook = gate.hook({
+      hold: async () => {
+        await late.opened;
+        gate.held = true;
+        throw new Error('late');
+      },
+    });
+    const failing = switchAuthority(
+      withHook(coordinator, hook),
+      to('target', { ackTimeoutMs: 50 }),
+    );
+    await expect(failing).rejects.toMatchObject({ code: 'CUTOVER_ABORTED' });
+    const before = gate.calls.length;
+    late.open();
+    await expect.poll(() => gate.calls.slice(before)).toEqual(['release source']);
+    await settled();
+  });
+
   test('of two hooks one fails: the other one is let go as well', async () => {
     const bad = { hold: () => Promise.reject(new Error('no')), release: async () => {} };
     const both = { ...coordinator, traffic: [gate.hook(), bad] };
@@ -167,6 +187,25 @@ describe('nothing is begun', () => {
     expect(gate.calls).toEqual([]);
     const lines = await worker.control.history('shop', 100);
     expect(lines.filter(({ action }) => action === 'cutover-begin')).toEqual([]);
+  });
+
+  test('and a trial that was slow does not lead traffic away from where authority has gone meanwhile', async () => {
+    const asleep = latch();
+    const wake = latch();
+    const hook = gate.hook({
+      prepare: async (side) => {
+        asleep.open();
+        await wake.opened;
+        gate.leadsTo = side;
+        throw new Error('no longer');
+      },
+    });
+    const slow = switchAuthority(withHook(coordinator, hook), to('target')).catch(messageOf);
+    await asleep.opened;
+    await switchAuthority(worker, to('target'));
+    wake.open();
+    expect(await slow).toContain('no longer');
+    await settled();
   });
 
   test('in a dry run, which asks and does not try', async () => {
@@ -238,6 +277,35 @@ describe('a release that fails', () => {
     expect(gate.held).toBe(true);
     await put(coordinator, 'a', 1);
     expect(await resumeCutover(worker)).toMatchObject({ outcome: 'settled' });
+    await settled();
+  });
+
+  test('in the undo, with a store that does not answer: the next attempt lets go before it clears the mark', async () => {
+    const { target } = coordinator.stores;
+    let down = false;
+    const unlessDown = <T>(work: () => Promise<T>): Promise<T> =>
+      down ? Promise.reject(new Error('down')) : work();
+    const guardOf: typeof target.guard = {
+      ...target.guard,
+      read: () => unlessDown(() => target.guard.read()),
+      change: (...args) => unlessDown(() => target.guard.change(...args)),
+    };
+    const stores = { ...coordinator.stores, target: { ...target, guard: guardOf } };
+    const onStep = (step: CutoverStep): void => {
+      if (step !== 'commit') return;
+      down = true;
+      throw new Error('stopped');
+    };
+    const failed = switchAuthority(
+      withHook({ ...coordinator, stores }, jammed(1_000)),
+      to('target', { onStep }),
+    );
+    await expect(failed).rejects.toThrow(/traffic may still be held/);
+    expect(gate.held).toBe(true);
+    // Nobody else has looked meanwhile; the gate says no as long as it is held.
+    const check: TrafficHook['check'] = async () =>
+      gate.held ? [{ id: 'gate/held', verdict: 'fail', message: 'Held.', fix: '' }] : [];
+    await switchAuthority(withHook(coordinator, gate.hook({ check })), to('target'));
     await settled();
   });
 
