@@ -59,8 +59,8 @@ const DEAD_LOOKS = 10;
 const DEAD_MAX = 1_000;
 
 /**
- * Proves the way back without going: see `Controller.drill`. Each part is tried whatever became of the others. TRANSITION_REFUSED in `off`, `retired` and during a
- * change of authority; CONTROL_UNAVAILABLE.
+ * Proves the way back without going: see `Controller.drill`. Each part is tried whatever became of the others. TRANSITION_REFUSED in `off`, `retired`, during a
+ * change of authority and while a gap is open; CONTROL_UNAVAILABLE.
  */
 export async function drillRollback(
   context: MigrationContext,
@@ -179,7 +179,7 @@ class Drill {
     }
     if (loggedCollections(migration).length > 0) times.push(await this.#logArrival(from));
     const known = times.filter((ms) => ms !== null);
-    this.#arrivalMs = known.length === times.length ? Math.max(0, ...known) : null;
+    this.#arrivalMs = known.length === times.length && known.length > 0 ? Math.max(...known) : null;
   }
 
   #arrival(from: Side, collection: string, key: Key): Promise<number | null> {

@@ -240,11 +240,12 @@ export const transitionTable: RuleTable = {
     refuse((state) => `there is no dial in phase ${state.phase}`),
   ),
   // Nothing but a new version: how long does the fleet take to acknowledge it?
-  drill: inPhases({ off: notRunning, retired: notRunning }, (state) =>
-    state.cutover
-      ? { refused: `a change of authority (attempt ${state.cutover.attempt}) is under way` }
-      : step(state, {}),
-  ),
+  drill: inPhases({ off: notRunning, retired: notRunning }, (state) => {
+    if (state.cutover)
+      return { refused: `a change of authority (attempt ${state.cutover.attempt}) is under way` };
+    // The record that it sends again would count as written on the source since the rescue.
+    return state.gap ? gapIsOpen(state) : step(state, {});
+  }),
   'hold-work': inPhases({ off: notRunning, retired: notRunning }, (state) =>
     state.workHeld
       ? { refused: 'background work is held already' }

@@ -53,12 +53,18 @@ async function close(
   { context, gap }: OpenGap,
   act: Act,
   more: Readonly<Record<string, unknown>>,
+  expectedVersion?: number,
 ): Promise<MigrationState> {
   const { control, migration } = context;
   const records = await control.gaps.counts(migration.name, gap.rescue);
   const event = { type: 'gap-closed', rescue: gap.rescue } as const;
   try {
-    return await applyEvent(context, event, { ...act, detail: { records, ...more } });
+    return await applyEvent(
+      context,
+      event,
+      { ...act, detail: { records, ...more } },
+      expectedVersion,
+    );
   } catch (error) {
     // A worker and a person may close it at the same moment.
     const state = await control.load(migration.name);
@@ -70,7 +76,7 @@ async function close(
 
 /**
  * The target will never answer again: what only it had is lost, and that is somebody's word. Only while the gap is not collected; the migration cannot
- * go on with that target, `abort` ends it. TRANSITION_REFUSED otherwise.
+ * go on with that target, `abort` ends it. TRANSITION_REFUSED otherwise; STATE_CHANGED when it may have been collected meanwhile.
  */
 export async function giveUpGap(context: MigrationContext, act: Act): Promise<MigrationState> {
   const found = await openGap(context);
@@ -79,5 +85,5 @@ export async function giveUpGap(context: MigrationContext, act: Act): Promise<Mi
       'TRANSITION_REFUSED',
       'The gap is collected, nothing of it is lost: decide its records (`changeover rescue resolve --all --take source` lets the source stand everywhere).',
     );
-  return close(found, act, { givenUp: true });
+  return close(found, act, { givenUp: true }, found.state.version);
 }

@@ -148,7 +148,14 @@ async function takeTarget(gap: OpenGap, record: GapRecord, actor: string): Promi
   if (weighed.verdict === 'refused') return weighed.note;
   const { outcome, note } = await writeRecord(gap, weighed, record.source, true);
   if (outcome === 'written') return noteDecision(gap, record, 'taken-target', actor);
-  return outcome === 'conflict' ? `${note}: look at it again (changeover rescue show)` : note;
+  if (outcome !== 'conflict') return note;
+  // Of a conflict alone `show` notes what it has shown, and what may be overwritten then.
+  const { collection, key } = record;
+  const { context, gap: open } = gap;
+  await context.control.gaps.decide(context.migration.name, open.rescue, undecidedGapStatuses, [
+    { collection, key, status: 'conflict', note },
+  ]);
+  return `${note}: look at it again (changeover rescue show)`;
 }
 
 async function noteDecision(

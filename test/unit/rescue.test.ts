@@ -357,6 +357,7 @@ describe('the gap', () => {
     for (const step of [
       () => controller.advance(by),
       () => controller.dial(10, undefined, by),
+      () => controller.drill(by),
       () => controller.rollback({ ...by, to: 'off' }),
     ])
       await expect(step()).rejects.toMatchObject({ code: 'TRANSITION_REFUSED' });
@@ -386,6 +387,42 @@ describe('the gap', () => {
     expect(line).toMatchObject({ action: 'gap-closed', detail: { givenUp: true } });
     migration.databases.target.start();
   });
+});
+
+test('a gap that a worker collects while somebody gives it up is not given up', async () => {
+  await rescue(context);
+  const load = other.control.load.bind(other.control);
+  let looks = 0;
+  const slow: MigrationContext = {
+    ...other,
+    control: new Proxy(other.control, {
+      get(control, name) {
+        const value: unknown = Reflect.get(control, name);
+        if (name !== 'load') return typeof value === 'function' ? value.bind(control) : value;
+        return async (migrationName: string) => {
+          const state = await load(migrationName);
+          if (++looks === 1) await tendGap(context, never);
+          return state;
+        };
+      },
+    }),
+  };
+  await expect(gapOf(slow).giveUp(by)).rejects.toMatchObject({ code: 'STATE_CHANGED' });
+  expect((await load('shop')).gap?.stage).toBe('collected');
+  expect(await statuses(context)).toEqual({ a: 'open', b: 'open', d: 'open' });
+});
+
+test('a record that was not weighed yet, and was written meanwhile, can be looked at and taken', async () => {
+  await rescue(context);
+  await collect(context);
+  await write(context, 'source', 'a', 'new a');
+  const which = { collection: 'items', key: ['a'] };
+  const take = () => gapOf(context).resolve({ ...by, take: 'target', which, signal: never });
+  expect(await take()).toMatchObject({ resolved: 0, leftCount: 1 });
+  expect(await take()).toMatchObject({ resolved: 0, leftCount: 1 });
+  expect(await gapOf(context).show('items', ['a'])).toMatchObject({ current: { name: 'new a' } });
+  expect(await take()).toMatchObject({ resolved: 1 });
+  expect(await held(context, 'source', 'a')).toBe('lost a');
 });
 
 describe('a decision', () => {
