@@ -321,5 +321,9 @@ class Drill {
         message,
         fix,
       });
+    const said = new Set(back.rehearsal.checks.map(({ message }) => message));
+    for (const { reason, fix } of back.obstacles)
+      if (!said.has(reason))
+        this.#checks.push({ check: 'drain', verdict: 'fail', ms: null, message: reason, fix });
   }
 }

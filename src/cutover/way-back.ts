@@ -1,3 +1,4 @@
+import type { Following } from '../capture/index.ts';
 import type { MigrationContext } from '../control/index.ts';
 import type { MigrationState } from '../migration/index.ts';
 import type { CutoverLimits } from './cutover-options.ts';
@@ -39,14 +40,36 @@ export async function wayBack(
   const obstacles = checks
     .filter(({ verdict }) => verdict === 'fail' || verdict === 'unknown')
     .map(({ message, fix }) => ({ reason: message, fix }));
+  const drain = drainBefore(following, limits);
+  if (drain.obstacle !== null) obstacles.push(drain.obstacle);
   const ready = obstacles.length === 0 && prediction !== null;
-  const excess = Math.max(0, (following.queue?.waiting ?? 0) - limits.waitingMax);
-  const rate = following.changesPerSecond ?? 0;
-  const drainMs = excess === 0 ? 0 : rate === 0 ? null : (excess * 1_000) / rate;
   return {
     ready,
-    ms: ready && drainMs !== null ? Math.round(prediction.ms + drainMs) : null,
+    ms: ready ? Math.round(prediction.ms + drain.ms) : null,
     obstacles,
     rehearsal,
+  };
+}
+
+/** What has to be applied before the hold begins, while writes flow; a rollback waits for that no longer than `drainTimeoutMs`. */
+function drainBefore(
+  { queue, changesPerSecond, side }: Following,
+  { waitingMax, drainTimeoutMs }: CutoverLimits,
+): { readonly ms: number; readonly obstacle: Obstacle | null } {
+  const excess = Math.max(0, (queue?.waiting ?? 0) - waitingMax);
+  if (excess === 0) return { ms: 0, obstacle: null };
+  const rate = changesPerSecond ?? 0;
+  const ms = (excess * 1_000) / rate;
+  if (ms <= drainTimeoutMs) return { ms, obstacle: null };
+  const told =
+    rate === 0
+      ? 'how fast they are applied is not known yet'
+      : `at ${Math.round(rate)} a second they come down to ${waitingMax} in ${Math.ceil(ms / 1_000)} s`;
+  return {
+    ms,
+    obstacle: {
+      reason: `${queue?.waiting ?? 0} changes wait in the queue of the ${side}, and ${told}; a rollback waits ${Math.round(drainTimeoutMs / 1_000)} s for that.`,
+      fix: 'Wait, add workers, or allow more (switch.drainTimeoutMs).',
+    },
   };
 }

@@ -57,6 +57,8 @@ test('goes back by the command line, and decides what is left behind', async () 
       targetAnswers: true,
       target: { queue: { waiting: 3, dead: 0 } },
     });
+    const forced = await cli(folder, 'rescue', '--dry-run', '--target-unreachable');
+    expect(forced.stdout).toMatch(/The target answers, but .* NOT sealed/);
     expect((await cli(folder, 'rescue')).stderr).toMatch(/needs --reason/);
     const asked = await cli(folder, 'rescue', '--reason', 'the reverse direction fails');
     expect([asked.code, asked.stdout]).toEqual([4, expect.stringContaining('3 changes waiting')]);

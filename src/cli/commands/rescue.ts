@@ -47,9 +47,10 @@ function rescueNow(context: CommandContext, flags: RescueFlags): Promise<Command
       throw new ChangeoverError('TRANSITION_REFUSED', `No rescue: ${survey.refusal}.`);
     if (!context.globals.reason?.trim())
       throw new ChangeoverError('CONFIG_INVALID', 'rescue needs --reason: it is recorded.');
-    const question = [...inWords(survey), 'Writes go back to the source, without these.'].join(
-      '\n',
-    );
+    const question = [
+      ...inWords(survey, flags),
+      'Writes go back to the source, without these.',
+    ].join('\n');
     const refusal = await confirmed(context, question, survey.state.version);
     return refusal ?? carryOut(session, flags, to);
   });
@@ -78,7 +79,8 @@ async function carryOut(
   );
 }
 
-function surveyed(survey: RescueSurvey, { targetUnreachable }: RescueFlags): CommandResult {
+function surveyed(survey: RescueSurvey, flags: RescueFlags): CommandResult {
+  const { targetUnreachable } = flags;
   const { state, refusal, target, log, routers } = survey;
   const silent = target.guard === null;
   const possible = refusal === null && (!silent || targetUnreachable === true);
@@ -100,19 +102,24 @@ function surveyed(survey: RescueSurvey, { targetUnreachable }: RescueFlags): Com
       : refusal === null
         ? ['changeover rescue --target-unreachable --reason TEXT']
         : ['changeover status'],
-    text: refusal === null ? inWords(survey) : [`No rescue: ${refusal}.`],
+    text: refusal === null ? inWords(survey, flags) : [`No rescue: ${refusal}.`],
   };
 }
 
 /** What would be left behind. */
-function inWords({ target, log, routers }: RescueSurvey): readonly string[] {
+function inWords(
+  { target, log, routers }: RescueSurvey,
+  { targetUnreachable }: RescueFlags,
+): readonly string[] {
   const { queue, guard, error } = target;
   const alive = routers.filter(({ alive: runs }) => runs).length;
   const expired = routers.length - alive;
   return [
     guard === null
       ? `The target does not answer (${error ?? 'no reason given'}): it cannot be sealed before the switch.`
-      : 'The target answers: it is sealed before the switch.',
+      : targetUnreachable
+        ? 'The target answers, but with --target-unreachable it is NOT sealed before the switch: a stale process may write there although the source does. Leave the flag out unless the rescue failed without it.'
+        : 'The target answers: it is sealed before the switch.',
     queue === null
       ? 'Its queue cannot be counted; what stands there is not lost by that.'
       : `Its queue: ${count(queue.waiting, 'change')} waiting, ${count(queue.dead, 'dead letter')}, the oldest ${duration(queue.oldestMs)} old.`,
