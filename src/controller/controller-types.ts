@@ -222,7 +222,10 @@ export interface Controller {
   attestGone(instance: string, act: Act): Promise<void>;
   /** Every registered router acknowledges ≥ version. FLEET_NOT_ACKNOWLEDGED names those that do not. */
   waitForAcknowledgements(version: number, options: AcknowledgementOptions): Promise<void>;
-  /** Adopts what a dead coordinator left: undoes an attempt that did not commit, settles one that did. */
+  /**
+   * Adopts what a dead coordinator left: undoes an attempt that did not commit, settles one that did. Where nothing is under way, hooks let traffic
+   * go to the authority, also when no mark says that it is held.
+   */
   resumeCutover(options?: { readonly force?: boolean }): Promise<ResumeResult>;
   /** Newest first. Default limit 100. */
   history(limit?: number): Promise<readonly AuditEntry[]>;

@@ -67,7 +67,8 @@ export function createController(
     attestGone: (instance, act) => attestGone(context, instance, act),
     waitForAcknowledgements: (version, wait) =>
       waitForAcknowledgements(context, version, { ...wait, expired: wait.expired ?? 'wait' }),
-    resumeCutover: (resume = {}) => resumeCutover(context, { ...options.cutover, ...resume }),
+    resumeCutover: (resume = {}) =>
+      resumeCutover(context, { ...options.cutover, release: true, ...resume }),
     history: (limit = HISTORY_LINES) => control.history(migration.name, limit),
   };
 }

@@ -11,7 +11,7 @@ import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
 import { defaultCutoverLimits } from './cutover-options.ts';
 import { clearStaleMark, expectedGuard, sameRole } from './guard-roles.ts';
 import type { ResumeResult } from './resume-result.ts';
-import { finishHeld, hasTraffic } from './traffic.ts';
+import { finishHeld, hasTraffic, letTrafficGo } from './traffic.ts';
 import { coordinatorId, type UndoLimits, undoCutover } from './undo-cutover.ts';
 
 export interface ResumeOptions extends Partial<UndoLimits> {
@@ -19,6 +19,8 @@ export interface ResumeOptions extends Partial<UndoLimits> {
   readonly reason?: string;
   /** Undo although the coordinator's lease holds: the operator's decision, always safe (it can not commit any more). */
   readonly force?: boolean;
+  /** Lets traffic that hooks hold go to the authority although no mark says that it is held: by an operator, who sees that it is. */
+  readonly release?: boolean;
 }
 
 /**
@@ -32,7 +34,10 @@ export async function resumeCutover(
 ): Promise<ResumeResult> {
   const limits = { ...defaultCutoverLimits, ...options };
   const state = await context.control.load(context.migration.name);
-  if (state.cutover === null) return clearMarks(context, state, limits.lockTimeoutMs);
+  if (state.cutover === null) {
+    const cleared = await clearMarks(context, state, limits.lockTimeoutMs);
+    return options.release === true && hasTraffic(context) ? released(context, cleared) : cleared;
+  }
   const { attempt } = state.cutover;
   if (state.cutover.status === 'running' && options.force !== true) {
     if (await ownerLives(context, attempt)) {
@@ -118,6 +123,17 @@ async function clearMarks(
     state,
     message: `${cleared} guards were put right`,
   };
+}
+
+/** Whatever was before: a process without the hooks may have ended the attempt, and a hook that was stopped in its work may have been killed. */
+async function released(context: MigrationContext, cleared: ResumeResult): Promise<ResumeResult> {
+  const { message, state } = cleared;
+  try {
+    await letTrafficGo(context);
+  } catch (error) {
+    return { ...cleared, outcome: 'pending', message: `${message}; ${messageOf(error)}` };
+  }
+  return { ...cleared, message: `${message}; traffic goes to the ${authorityOf(state.phase)}` };
 }
 
 /** In these phases everything of ours may be gone from the stores. */

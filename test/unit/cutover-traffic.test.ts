@@ -349,6 +349,23 @@ describe('a coordinator that is gone', () => {
     });
   }
 
+  test('and is undone by a process without the hook: an operator lets traffic go, where no mark says so any more', async () => {
+    await gone('seal', 'target');
+    const { traffic: _without, ...bare } = worker;
+    await resumeCutover(bare, { force: true });
+    expect(await resumeCutover(worker)).toMatchObject({ outcome: 'nothing' });
+    expect(gate.held).toBe(true);
+    const jammed = gate.hook({ release: () => Promise.reject(new Error('jammed')) });
+    const failed = await resumeCutover(withHook(worker, jammed), { release: true });
+    expect(failed).toMatchObject({
+      outcome: 'pending',
+      message: expect.stringContaining('jammed'),
+    });
+    const done = await resumeCutover(worker, { release: true });
+    expect(done.message).toContain('traffic goes to the source');
+    await settled();
+  });
+
   test('slept in the hold until others had undone it: what it holds then is let go', async () => {
     const asleep = latch();
     const wake = latch();

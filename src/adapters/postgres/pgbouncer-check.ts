@@ -80,14 +80,14 @@ function placeOf(
     return fail(
       'paused',
       `"${database}" of ${name} is paused.`,
-      `If no change of authority is under way: RESUME ${database}; a worker does it for a change of authority that ended.`,
+      `If no change of authority is under way: changeover switch-writes --recover, or RESUME ${database}; a worker does it for a change of authority that ended.`,
     );
   const [there, here] = [describeEndpoint(shown), describeEndpoint(wanted)];
   if (there !== here)
     return fail(
       'elsewhere',
       `"${database}" of ${name} leads to ${there}, not to the ${authority} at ${here}.`,
-      'Correct the included file or `databases`, and RELOAD.',
+      'changeover switch-writes --recover points it there; or correct `databases`.',
     );
   return pass('place', `"${database}" of ${name} leads to the ${authority}.`);
 }
