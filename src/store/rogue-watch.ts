@@ -16,13 +16,13 @@ export interface RogueWatch {
 export interface RogueLook {
   /** Why foreign writes are not noted here, or not on all tables; null: they are. */
   readonly blind: string | null;
-  /** Notes in all. */
+  /** Notes in all, or the rows that they stand for: grows with every foreign write that commits after the look. */
   readonly total: number;
   /** The newest, at most `limit`. */
   readonly writes: readonly RogueWrite[];
 }
 
-/** One note: a session, a table, a kind of statement, a minute. Never a value or a statement. */
+/** One note: a transaction or a session, a table, a kind of statement, a minute. Never a value or a statement. */
 export interface RogueWrite {
   readonly id: string;
   readonly table: string;

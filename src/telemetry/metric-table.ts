@@ -111,7 +111,7 @@ export const metricTable = {
     'code',
   ),
   changeover_rogue_writes: gauge(
-    'Notes of foreign writes to the follower (one for each session, table, kind and minute) that nobody has acknowledged.',
+    'Foreign writes to the follower that are noted (PostgreSQL: transactions; MariaDB: rows) and that nobody has acknowledged.',
     'side',
   ),
   changeover_rogue_writes_total: counter(

@@ -104,10 +104,11 @@ describe('a session that is not the door', () => {
     expect(await noted()).toContain('INSERT public.orders');
   });
 
-  test('once a minute, not with every statement; and not when it is rolled back', async () => {
+  test('once a transaction and minute, not with every statement; and not when it is rolled back', async () => {
     await stranger('BEGIN', "UPDATE orders SET note = 'a'", 'ROLLBACK');
     expect((await look()).total).toBe(0);
-    await stranger(...Array.from({ length: 50 }, () => "UPDATE orders SET note = 'b'"));
+    const many = Array.from({ length: 50 }, () => "UPDATE orders SET note = 'b'");
+    await stranger('BEGIN', ...many, 'COMMIT');
     // Two when the minute has turned meanwhile.
     expect((await look()).total).toBeLessThanOrEqual(2);
     expect((await look()).total).toBeGreaterThan(0);
@@ -120,6 +121,22 @@ describe('a session that is not the door', () => {
       "UPDATE orders SET note = 'd'",
     );
     expect((await look()).total).toBe(1);
+  });
+
+  test('with every transaction, also of one session: each may commit behind a comparison', async () => {
+    const client = new pg.Client({ connectionString: databases.url(0) });
+    await client.connect();
+    try {
+      await client.query("UPDATE orders SET note = 'first'");
+      expect((await look()).total).toBe(1);
+      await client.query('BEGIN');
+      await client.query("UPDATE orders SET note = 'second'");
+      expect((await look()).total).toBe(1);
+      await client.query('COMMIT');
+      expect((await look()).total).toBe(2);
+    } finally {
+      await client.end();
+    }
   });
 
   test('needs no rights of its own on our schema, and works under every isolation', async () => {

@@ -69,7 +69,8 @@ export function createMysqlRogues(parts: MysqlStoreParts): RogueWatch {
         const shutting = await installedTriggers(session, layout, 'guard', among);
         const [counted, notes] = await session.run(
           [
-            `SELECT COUNT(*) FROM ${layout.rogue}`,
+            // Rows and not notes: a note of this minute grows, and a comparison before that has not seen what it stands for.
+            `SELECT COALESCE(SUM(amount), 0) FROM ${layout.rogue}`,
             `SELECT connection, minute, table_name, operation, user_name, amount,
                 TIMESTAMPDIFF(MICROSECOND, '1970-01-01', at) / 1000, TIMESTAMPDIFF(MICROSECOND, at, UTC_TIMESTAMP(6)) / 1000
               FROM ${layout.rogue} ORDER BY at DESC LIMIT ${Math.trunc(limit)}`,

@@ -13,8 +13,8 @@ import { quoteIdentifier, quoteLiteral, textArray } from './postgres-text.ts';
  * keys do on their own as well (those statements have the session's mark, too).
  *
  * The function looks at the guard's role: once this store is the authority, foreign writes are nobody's concern. It is the owner's, so that sessions
- * need no rights on our schema, and notes once a minute for each session, table and kind: the session remembers it in a setting, which goes with its transaction if that is rolled
- * back. Only ever an INSERT without a unique key: no session waits for another, and none fails because we tidy up.
+ * need no rights on our schema, and notes once a minute for each transaction, table and kind: a setting remembers it, which ends with the transaction. Not for each session:
+ * a write that commits behind a comparison has to bring a note of its own, else the comparison would seem to have seen it. Only ever an INSERT without a unique key: no session waits for another, and none fails because we tidy up.
  */
 
 /** Name of the trigger on each table; apart for both sides, which may live in one database. */
@@ -40,7 +40,7 @@ BEGIN
   END IF;
   INSERT INTO ${layout.rogue} (table_name, operation, user_name, application, pid)
     VALUES (TG_RELID::regclass::text, TG_OP, session_user, pg_catalog.current_setting('application_name'), pg_catalog.pg_backend_pid());
-  PERFORM pg_catalog.set_config(noted, minute, false);
+  PERFORM pg_catalog.set_config(noted, minute, true);
   RETURN NULL;
 END`;
   return `CREATE OR REPLACE FUNCTION ${functionName(layout)}() RETURNS trigger

@@ -49,7 +49,7 @@ function list(context: CommandContext, limit: number): Promise<CommandResult> {
           ? [told]
           : [
               ...columns([['when', 'what', 'table', 'user', 'application', 'process'], ...rows]),
-              `On the ${seen?.side}: ${count(total, 'note')}, one for each session, table, kind and minute.`,
+              `On the ${seen?.side}: ${count(total, 'foreign write')} noted: transactions in PostgreSQL, rows in MariaDB.`,
             ],
     };
   });
