@@ -12,7 +12,11 @@ export async function expectGuard(run: SwitchRun, side: Side, expected: GuardSta
   let row = await guard.read();
   if (row.attempt !== null && !sameRole(row, expected) && !options.dryRun) {
     // The mark may be all that says that traffic is held.
-    if (hasTraffic(context)) await finishHeld(context, side, options.lockTimeoutMs);
+    if (hasTraffic(context)) {
+      const finished = finishHeld(context, side, options.lockTimeoutMs);
+      // A rescue waits for no hook, and lets go of everything at its own end.
+      await (options.rescue === undefined ? finished : finished.catch(() => {}));
+    }
     await clearStaleMark(context, side, options.lockTimeoutMs);
     row = await guard.read();
   }

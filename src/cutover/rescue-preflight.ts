@@ -5,7 +5,6 @@ import { withDeadline } from '../runtime/index.ts';
 import { expectGuard } from './expect-guard.ts';
 import type { SwitchRun } from './switch-run.ts';
 import { heardOf } from './switch-waits.ts';
-import { refuseUnlessHoldable } from './traffic.ts';
 
 /** A target that does not answer a single look within this does not answer. */
 const TARGET_MS = 2_000;
@@ -26,7 +25,6 @@ export async function rescuePreflight(run: SwitchRun, rescue: RescueKind): Promi
     const look = expectGuard(run, run.old, { role: 'authority', epoch, attempt: null });
     await withDeadline(clock, TARGET_MS, 'a look at the guard of the target', look).catch(silent);
   }
-  await refuseUnlessHoldable(context, run.old, options.dryRun === true);
   if (options.dryRun) return;
   for (const { capture, name } of context.migration.collections.values())
     if (capture === 'outbox') await context.stores[to].setup.installCapture(name);

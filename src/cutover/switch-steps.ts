@@ -189,8 +189,11 @@ async function hold(run: SwitchRun): Promise<void> {
     run.state,
   );
   // After E8: whoever slept up to here and was undone meanwhile is refused there, and holds nothing.
-  if (hasTraffic(context))
-    await holdTraffic(context, Math.max(1, Math.min(options.ackTimeoutMs, run.leftMs())));
+  if (!hasTraffic(context)) return;
+  const ms = Math.max(1, Math.min(options.ackTimeoutMs, run.leftMs()));
+  if (options.rescue === undefined) return holdTraffic(context, ms);
+  // What has begun in a store that is dying may never end. Nothing is drained: who is not held is refused, or in the gap.
+  await holdTraffic(context, ms / 4).catch(() => {});
 }
 
 /**

@@ -22,6 +22,7 @@ import {
   memoryMigration,
   put,
 } from '../support/memory-migration.ts';
+import { rescue } from '../support/rescue-rig.ts';
 
 /** A user's gate before the stores: what all processes see of it. */
 class Gate {
@@ -315,6 +316,42 @@ describe('a release that fails', () => {
     const stores = { ...worker.stores, source: { ...worker.stores.source, guard: away } };
     expect(await resumeCutover({ ...worker, stores })).toMatchObject({ outcome: 'pending' });
     expect(gate).toMatchObject({ held: false, leadsTo: 'target' });
+  });
+});
+
+describe('a rescue', () => {
+  /** Of a pooler whose clients have transactions open in a target that does not answer any more. */
+  const stuck: Partial<TrafficHook> = {
+    check: () => Promise.reject(new Error('away')),
+    prepare: () => Promise.reject(new Error('away')),
+    hold: () => Promise.reject(new Error('transactions did not end')),
+  };
+  test.each([false, true])(
+    '(target unreachable: %s) waits for no hook, and leads its traffic to the source',
+    async (unreachable) => {
+      await switchAuthority(coordinator, to('target'));
+      const done = await rescue(withHook(coordinator, gate.hook(stuck)), unreachable);
+      expect(done).toMatchObject({ outcome: 'committed', settled: true });
+      expect(gate).toMatchObject({ held: false, leadsTo: 'source' });
+      expect(gate.calls.at(-1)).toBe('release source');
+    },
+  );
+
+  test('holds what a hook can hold', async () => {
+    await switchAuthority(coordinator, to('target'));
+    gate.calls.length = 0;
+    await rescue(coordinator);
+    expect(gate.calls).toEqual(['hold', 'release source']);
+  });
+
+  test('that is undone lets go', async () => {
+    await switchAuthority(coordinator, to('target'));
+    const onStep = (step: CutoverStep): void => {
+      if (step === 'flip') throw new Error('stopped');
+    };
+    const failing = switchAuthority(coordinator, to('source', { rescue: 'sealed', onStep }));
+    await expect(failing).rejects.toThrow(/stopped/);
+    await settled();
   });
 });
 
