@@ -1,3 +1,4 @@
+import { isChangeoverError } from '../../errors/index.ts';
 import type { CatalogTable } from './mysql-catalog.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import type { SqlResult } from './mysql-session.ts';
@@ -76,8 +77,10 @@ export async function sequenceValues(parts: MysqlStoreParts): Promise<ReadonlyMa
   );
 }
 
-/** Longest wait for the tables: the statement itself changes a number only. */
+/** Until a table is to be had, in all and at a time: the statement changes a number only, but whoever uses the table waits behind it, and after a rescue that is the application. */
 const ALTER_MS = 10_000;
+const ALTER_TRY_MS = 1_000;
+const ALTER_PAUSE_MS = 250;
 
 /**
  * Sets every AUTO_INCREMENT past the other side's value; never down. Numbers that have come as rows count by themselves: InnoDB raises its
@@ -93,9 +96,27 @@ export async function raiseSequences(
   for (const [index, { name, table }] of columns.entries()) {
     const wanted = (atLeast.get(name) ?? 0n) + 1n;
     if (wanted <= (drawn[index]?.next ?? 1n)) continue;
-    await parts.session.query(`ALTER TABLE ${table.quoted} AUTO_INCREMENT = ${wanted}`, {
-      what: 'raising of AUTO_INCREMENT',
-      timeoutMs: ALTER_MS,
-    });
+    await alter(parts, `ALTER TABLE ${table.quoted} AUTO_INCREMENT = ${wanted}`);
+  }
+}
+
+async function alter({ session }: MysqlStoreParts, statement: string): Promise<void> {
+  const { clock } = session.runtime;
+  const endsAt = clock.monotonic() + ALTER_MS;
+  for (;;) {
+    try {
+      const what = 'raising of AUTO_INCREMENT';
+      await session.query(statement, { what, timeoutMs: ALTER_TRY_MS });
+      return;
+    } catch (error) {
+      const busy = isChangeoverError(
+        error,
+        'STORE_CONFLICT',
+        'DEADLINE_EXCEEDED',
+        'OUTCOME_UNKNOWN',
+      );
+      if (!busy || clock.monotonic() >= endsAt) throw error;
+      await clock.sleep(ALTER_PAUSE_MS);
+    }
   }
 }
