@@ -434,4 +434,5 @@ A hook of your own, \`TrafficHook\`:
 | \`check(authority)\` | nothing to say | Findings for \`check\` and the preflight of a switch; changes nothing. \`fail\` and \`unknown\` refuse the switch. |
 | \`prepare(authority)\` | nothing to do | Just before a switch begins: what can only be tried by doing it. A throw refuses the switch. |
 | \`name\` | traffic | Its name in messages. |
+| \`leadsTo\` | – | Side → addresses \`host:port/database\`; \`check\` warns where a PostgreSQL store has another one. |
 `;

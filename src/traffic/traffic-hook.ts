@@ -11,6 +11,8 @@ import type { Finding } from '../store/index.ts';
 export interface TrafficHook {
   /** For people, in messages and findings. Default: `traffic`. */
   readonly name?: string;
+  /** Where it leads for each side, as `host:port/database`: `changeover check` compares them with the stores' own addresses. */
+  readonly leadsTo?: Readonly<Record<Side, readonly string[]>>;
   /** Could `hold` work now, and does everything point to `authority`? Changes nothing. `fail` and `unknown` refuse a switch before it begins. */
   check?(authority: Side): Promise<readonly Finding[]>;
   /** Just before a switch begins, with traffic flowing to `authority`: tries what can only be tried by doing it. A throw refuses the switch. */

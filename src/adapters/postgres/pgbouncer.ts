@@ -106,8 +106,12 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
     });
   };
 
+  const ends = (side: Side): readonly string[] =>
+    [...endpoints.values()].map((both) => describeEndpoint(both[side]));
+
   return {
     name,
+    leadsTo: { source: ends('source'), target: ends('target') },
     async check(authority) {
       const findings: Finding[] = [];
       if (typeof file === 'string') findings.push(await writable(file, textFor(authority)));

@@ -9,6 +9,7 @@ import { mappingFindings } from '../mapping-check.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { painter, type Tone } from '../terminal-io.ts';
+import { trafficAddressFindings } from '../traffic-address-check.ts';
 import { checkTransforms } from '../transform-check.ts';
 import type { Verdict } from '../verdict.ts';
 
@@ -72,6 +73,12 @@ function check(context: CommandContext, { all = false }: CheckFlags): Promise<Co
       found.push({ ...finding, side: 'source', as: 'authority' });
     const authority = authorityOf(state.phase);
     for (const finding of await inspectTraffic(migration, authority))
+      found.push({ ...finding, side: authority, as: 'authority' });
+    const displays = {
+      source: migration.definition.source.display,
+      target: migration.definition.target.display,
+    };
+    for (const finding of trafficAddressFindings(migration.traffic ?? [], displays))
       found.push({ ...finding, side: authority, as: 'authority' });
     const foreign = await findForeignGuard(migration, { deadlineMs: guardMs });
     if (foreign !== null) found.push(foreignFinding(foreign, authority));
