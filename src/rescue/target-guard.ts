@@ -47,7 +47,10 @@ export async function sealTarget(
     if (isSame(row, sealed)) return 'as-left';
     const wasAuthority =
       row.epoch === gap.gap.epoch && (row.role === 'authority' || row.role === 'sealed');
-    const flipped = row.epoch === gap.state.epoch && row.role === 'sealed';
+    // By the rescue, or by a rollback that was abandoned before it: everything of that one was drained.
+    const flipped =
+      row.epoch === gap.state.epoch &&
+      (row.role === 'sealed' || (row.role === 'follower' && row.attempt !== null));
     if (wasAuthority || flipped) {
       if (await guard.change(row, sealed, LOCK_MS)) return 'as-left';
       continue;

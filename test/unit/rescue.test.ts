@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { MigrationContext } from '../../src/control/index.ts';
 import { createController } from '../../src/controller/index.ts';
-import { expectedGuard } from '../../src/cutover/index.ts';
+import { expectedGuard, switchAuthority } from '../../src/cutover/index.ts';
 import { tendGap } from '../../src/rescue/index.ts';
 import {
   bring,
   by,
+  drainBy,
   type MemoryMigration,
   memoryMigration,
   router,
@@ -165,6 +166,29 @@ describe('a rescue whose target dies half-way', () => {
     expect(await statuses(other)).toEqual({ a: 'open', b: 'open', d: 'open' });
     expect((await apply(other)).counts).toMatchObject({ put: 1, delete: 1, conflict: 1 });
   });
+});
+
+test('after a rollback that died when it had flipped the target, the gap is collected as ever', async () => {
+  const rollback = switchAuthority(context, {
+    to: 'source',
+    phaseAfter: 'read-switch',
+    ...by,
+    drain: drainBy(context),
+    undoMs: 300,
+    lockTimeoutMs: 50,
+    onStep: (step) => {
+      if (step !== 'commit') return;
+      migration.databases.target.stop();
+      throw new Error('dies');
+    },
+  });
+  await expect(rollback).rejects.toMatchObject({ name: 'ChangeoverError' });
+  await rescue(other, true);
+  migration.databases.target.start();
+  expect(await other.stores.target.guard.read()).toMatchObject({ role: 'follower', epoch: 3 });
+  await tendGap(other, never);
+  expect((await load()).gap).toBeUndefined();
+  await guardsAsExpected();
 });
 
 describe('a target that was restored from a backup', () => {
