@@ -5,7 +5,7 @@ import type { RogueLook } from '../store/index.ts';
 import type { Act } from './controller-types.ts';
 
 /** Acknowledged in one go, at most; the rest stays for the next. */
-const NOTES_MAX = 10_000;
+const NOTES_MAX = 200_000;
 
 /** See `Controller.rogueWrites`. */
 export async function rogueWrites(
