@@ -36,7 +36,8 @@ const auditLines = 500;
 /**
  * Looks whether a store's guard belongs to another control store. Two reads by key and no more while all is well; stores that are down
  * or without a guard say nothing. Sound beside any other process: a sign counts only when the state is the same before and after the look at
- * the guards, because a guard rises above the state's epoch only while the state shows that change of authority. CONTROL_UNAVAILABLE.
+ * the guards, because a guard rises above the state's epoch only while the state shows that change of authority, or was left so by one that the audit names and
+ * its mark, too. CONTROL_UNAVAILABLE.
  */
 export async function findForeignGuard(
   context: MigrationContext,
@@ -118,9 +119,27 @@ async function stillForeign(
 ): Promise<ForeignGuard | null> {
   const sign = signs.find(({ why }) => why === 'epoch') ?? signs[0];
   if (sign === undefined) return null;
-  if (sign.why !== 'epoch' && (await startWasBegun(context, state))) return null;
+  const { why, guard } = sign;
+  const ours =
+    why === 'epoch'
+      ? await attemptWasBegun(context, state, guard)
+      : await startWasBegun(context, state);
+  if (ours) return null;
   const authority = sides.find((side) => guards[side]?.role === 'authority') ?? null;
   return { side: sign.side, guard: sign.guard, authority, message: words(context, state, sign) };
+}
+
+/** A store that did not answer to the undo of an attempt is as that attempt left it, with its mark, until somebody reaches it. */
+async function attemptWasBegun(
+  context: MigrationContext,
+  state: MigrationState,
+  { attempt }: GuardState,
+): Promise<boolean> {
+  if (attempt === null) return false;
+  const lines = await context.control.history(state.migration, auditLines);
+  return lines.some(
+    ({ action, detail }) => action === 'cutover-begin' && detail['attempt'] === attempt,
+  );
 }
 
 async function startWasBegun(context: MigrationContext, state: MigrationState): Promise<boolean> {

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { MemoryControl, memoryControl } from '../../src/adapters/memory/index.ts';
 import { findForeignGuard, type MigrationContext } from '../../src/control/index.ts';
 import { type Controller, createController } from '../../src/controller/index.ts';
+import { resumeCutover, switchAuthority } from '../../src/cutover/index.ts';
 import { demoProfile } from '../../src/gates/index.ts';
 import { createRouter } from '../../src/router/index.ts';
 import { systemRuntime } from '../../src/runtime/index.ts';
@@ -31,6 +32,33 @@ async function elsewhere(): Promise<MigrationContext> {
   return { ...context, stores, control: await empty.connect(systemRuntime) };
 }
 const mismatch = { code: 'CONTROL_MISMATCH', disposition: 'halt' };
+
+test('a store that an undone change of authority could not reach again is no sign of another control store', async () => {
+  await advanceTo('read-switch');
+  const attempt = switchAuthority(context, {
+    to: 'target',
+    phaseAfter: 'write-switch',
+    ...by,
+    drain: drainBy(context),
+    undoMs: 300,
+    lockTimeoutMs: 50,
+    onStep: (step) => {
+      if (step !== 'commit') return;
+      migration.databases.target.stop();
+      throw new Error('dies');
+    },
+  });
+  await expect(attempt).rejects.toMatchObject({ code: 'CUTOVER_ABORTED' });
+  migration.databases.target.start();
+  expect(await context.stores.target.guard.read()).toMatchObject({ role: 'authority', epoch: 2 });
+  expect(await context.control.load('shop')).toMatchObject({ epoch: 1, cutover: null });
+  expect(await findForeignGuard(context, { deadlineMs: 500 })).toBeNull();
+  expect(await findForeignGuard(await elsewhere(), { deadlineMs: 500 })).not.toBeNull();
+  const router = await createRouter(await migration.open('later'));
+  await router.close();
+  await resumeCutover(context);
+  expect(await context.stores.target.guard.read()).toMatchObject({ role: 'follower', epoch: 1 });
+});
 
 describe('a second control store, while the first runs the migration', () => {
   test('finds out, says so, and refuses to plan, start, abort and decommission', async () => {
