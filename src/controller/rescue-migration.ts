@@ -1,6 +1,11 @@
 import { logLag } from '../capture/index.ts';
 import { coordinatorPrefix, type MigrationContext } from '../control/index.ts';
-import { resumeCutover, type SwitchResult, switchAuthority } from '../cutover/index.ts';
+import {
+  type CutoverLimits,
+  resumeCutover,
+  type SwitchResult,
+  switchAuthority,
+} from '../cutover/index.ts';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
 import { authorityOf, type MigrationState, type Phase, routingTable } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
@@ -11,6 +16,11 @@ import type { Act, ControllerOptions } from './controller-types.ts';
 /** A target that does not answer within this does not answer. */
 const TARGET_MS = 2_000;
 const UNDO_MS = 5_000;
+/**
+ * Instances acknowledge when no write of theirs is on its way to the target any more. Where the target hangs that is after `writes.authorityTimeoutMs` (10 s unless
+ * configured), and an undo would only send the held writes into the same store.
+ */
+const HANGING = { ackTimeoutMs: 12_000, holdMs: 15_000 };
 
 export interface RescueOptions extends Act {
   /** A phase with a follower, before `write-switch`. Default `read-switch`. */
@@ -142,6 +152,7 @@ export async function rescueMigration(
   }
   return switchAuthority(context, {
     ...controller.cutover,
+    ...(targetUnreachable ? patience(controller.cutover) : {}),
     ...(controller.onStep ? { onStep: controller.onStep } : {}),
     to: 'source',
     phaseAfter: to,
@@ -149,3 +160,10 @@ export async function rescueMigration(
     ...act,
   });
 }
+
+const patience = (
+  given: ControllerOptions['cutover'],
+): Pick<CutoverLimits, 'ackTimeoutMs' | 'holdMs'> => ({
+  ackTimeoutMs: Math.max(given?.ackTimeoutMs ?? 0, HANGING.ackTimeoutMs),
+  holdMs: Math.max(given?.holdMs ?? 0, HANGING.holdMs),
+});
