@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { checkReference } from '../src/cli/finding-table.ts';
 import { createProgram } from '../src/cli/program.ts';
 import { exitCodeMeanings } from '../src/cli/verdict.ts';
 import { optionsReference } from '../src/config/index.ts';
@@ -113,6 +114,7 @@ ${sections.join('\n')}`;
 /** File name in docs/reference → text. */
 export function references(): Readonly<Record<string, string>> {
   return {
+    'check.md': checkReference(),
     'cli.md': cliReference(),
     'errors.md': errorsReference(),
     'metrics.md': metricsReference(),

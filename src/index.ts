@@ -1,6 +1,7 @@
 /** The public API. Stores and control stores come from `changeover/postgres`, `changeover/sqlite`, `changeover/memory`. */
 export {
   type CollectionConfig,
+  type CustomGate,
   type DefinedMigration,
   defineMigration,
   type LoadedConfig,
@@ -33,6 +34,9 @@ export {
   defaultProfile,
   demoProfile,
   type Gate,
+  type GateAnswer,
+  type GateForecast,
+  type GateInput,
   type GateProfile,
   type GateVerdict,
 } from './gates/index.ts';

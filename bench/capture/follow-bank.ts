@@ -12,6 +12,7 @@ import {
   streamEnds,
 } from '../../src/capture/index.ts';
 import type { MigrationContext } from '../../src/control/index.ts';
+import { dispositionOf } from '../../src/errors/index.ts';
 import {
   type Collection,
   createEventHub,
@@ -21,11 +22,15 @@ import {
 } from '../../src/migration/index.ts';
 import { systemRuntime } from '../../src/runtime/index.ts';
 import type { MigrationStore } from '../../src/store/index.ts';
+import { giveWay } from '../../src/worker/index.ts';
 import { keys } from './bank.ts';
 
+// As `changeover run` does.
+giveWay();
 const [sourceUrl = '', targetUrl = '', epochText = '1', rowsPerSecond = '0'] =
   process.argv.slice(2);
 const epoch = Number(epochText);
+const RETRY_MS = 500;
 const migration = 'bench';
 const runtime = systemRuntime;
 const shapes = new Map(
@@ -79,7 +84,18 @@ process.stdout.write('ready\n');
 await lines.next();
 const stop = new AbortController();
 const passes = { enter: () => ({ state, leave() {} }) };
-const work: Promise<unknown>[] = [followLog(context, passes, logApplierDefaults, stop.signal)];
+/** Tries again as a worker does, whose tasks come round after what a second try may mend. */
+async function follow(): Promise<void> {
+  while (!stop.signal.aborted) {
+    try {
+      await followLog(context, passes, logApplierDefaults, stop.signal);
+    } catch (error) {
+      if (dispositionOf(error) !== 'retry') throw error;
+      await runtime.clock.sleep(RETRY_MS, stop.signal).catch(() => {});
+    }
+  }
+}
+const work: Promise<unknown>[] = [follow()];
 if (Number(rowsPerSecond) > 0) {
   const options = { currentState: () => state, rowsPerSecondMax: Number(rowsPerSecond) };
   work.push(runBackfill(context, 'pgbench_accounts', options, stop.signal));

@@ -123,6 +123,8 @@ async function startRun(args: readonly string[]): Promise<Run> {
   const script = fileURLToPath(new URL('./follow-bank.ts', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
+    // A session of its own, as a service has and as every process of PostgreSQL has: its niceness counts beside the others.
+    detached: true,
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const said = async (): Promise<string> => {

@@ -46,6 +46,7 @@ export async function switchPooled(
       admin: bouncer.admin(),
       file: bouncer.file,
       databases: { bank: { source: line(source), target: line(target) } },
+      login: { user: 'postgres' },
     };
     const text = pooledBankConfig(sourceUrl, targetUrl, `pgbouncer(${JSON.stringify(hook)})`);
     const whole = new WholeMigration(text);

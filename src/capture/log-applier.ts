@@ -21,6 +21,11 @@ export interface LogApplierOptions {
   readonly gatherMs: number;
   /** How often the follower's checkpoint moves on while the log brings nothing for us. */
   readonly storeIdleMs: number;
+  /**
+   * While nobody reads from the follower, it may take so long to write down what it has (a crash of it then costs the time of bringing that
+   * again); the log is kept until then. 0: each batch waits for its disk.
+   */
+  readonly durableMs: number;
 }
 
 export const logApplierDefaults: LogApplierOptions = {
@@ -31,6 +36,7 @@ export const logApplierDefaults: LogApplierOptions = {
   idleMs: 50,
   gatherMs: 10,
   storeIdleMs: 500,
+  durableMs: 200,
 };
 
 /** Where the present state comes from; while a pass is held, this process acknowledges no newer one. */
@@ -88,7 +94,8 @@ async function followStream(
   options: LogApplierOptions,
   signal: AbortSignal,
 ): Promise<'moved'> {
-  const from = await ends.door.checkpoint(ends.stream);
+  // The log before it may be let go of: no crash of the follower may bring an earlier one back.
+  const from = await ends.door.checkpoint(ends.stream, { durable: true });
   if (from === null)
     throw new ChangeoverError(
       'LOG_LOST',
@@ -117,7 +124,7 @@ async function openAt(
     return await log.open({ stream, from, changesMax, bytesMax, whole });
   } catch (error) {
     if (!isChangeoverError(error, 'LOG_LOST')) throw error;
-    const now = await door.checkpoint(stream);
+    const now = await door.checkpoint(stream, { durable: true });
     const same = now?.position.sequence === from.position.sequence && now.skip === from.skip;
     if (now === null || same) throw error;
     throw new ChangeoverError(

@@ -12,6 +12,8 @@ export interface Entered {
   readonly stale: number;
   /** Refused, and left to the queue. */
   readonly parked: number;
+  /** The follower's disk has it, and everything before it. */
+  readonly durable: boolean;
 }
 
 /**
@@ -52,12 +54,12 @@ export class LogDelivery {
     await this.#last;
   }
 
-  /** The next batch. Resolves when it and all before it have come through. */
-  deliver(changes: readonly Change[], to: LogCheckpoint): Promise<Entered> {
+  /** The next batch. Resolves when it and all before it have come through. `lazy`: the follower may take its time to write it down. */
+  deliver(changes: readonly Change[], to: LogCheckpoint, lazy = false): Promise<Entered> {
     const before = this.#last;
     const from = this.#sent;
     this.#sent = to;
-    const attempt = this.#send(changes, from, to);
+    const attempt = this.#send(changes, from, to, lazy);
     // It is looked at in its turn; a failure until then is not unhandled.
     attempt.catch(() => {});
     const entered = (async (): Promise<Entered> => {
@@ -99,9 +101,14 @@ export class LogDelivery {
     }
   }
 
-  #send(changes: readonly Change[], from: LogCheckpoint, to: LogCheckpoint): Promise<LogApplied> {
+  #send(
+    changes: readonly Change[],
+    from: LogCheckpoint,
+    to: LogCheckpoint,
+    lazy = false,
+  ): Promise<LogApplied> {
     const { stream, door } = this.#ends;
-    return door.apply({ stream, from, to, changes }, this.#door);
+    return door.apply({ stream, from, to, changes, lazy }, this.#door);
   }
 
   async #enter(changes: readonly Change[], to: LogCheckpoint): Promise<Entered> {
@@ -151,11 +158,13 @@ function mayPassInParts(error: unknown, changes: readonly Change[]): boolean {
   return dispositionOf(error) === 'reject';
 }
 
+/** Of two in a row. */
 function sumOf(a: Entered, b: Entered): Entered {
   return {
     applied: a.applied + b.applied,
     stale: a.stale + b.stale,
     parked: a.parked + b.parked,
+    durable: b.durable,
   };
 }
 

@@ -33,7 +33,7 @@ export async function logLag(
 }
 
 /**
- * Whether the follower has everything that had committed when this was called; waits for it at most `waitMs`. A store that takes longer to say so means no.
+ * Whether the follower has everything that had committed when this was called, on its disk; waits for it at most `waitMs`. A store that takes longer to say so means no.
  * True when nothing is captured from the log.
  */
 export async function caughtUp(
@@ -72,10 +72,18 @@ async function catchesUp(
   );
   for (;;) {
     signal?.throwIfAborted();
-    const checkpoint = await door.checkpoint(stream);
-    if (checkpoint !== null && checkpoint.position.sequence >= end.sequence) {
-      // A log that was reset ends before the checkpoint without anything of it having been read.
+    // Whoever hears that the follower is level may make it the authority: what a crash of it can take back does not count.
+    const seen = await door.checkpoint(stream);
+    if (seen !== null && seen.position.sequence >= end.sequence) {
       const left = Math.max(LOOK_MS, until - clock.monotonic());
+      const checkpoint = await withDeadline(
+        clock,
+        left,
+        what,
+        door.checkpoint(stream, { durable: true }),
+      );
+      if (checkpoint === null || checkpoint.position.sequence < end.sequence) continue;
+      // A log that was reset ends before the checkpoint without anything of it having been read.
       const { state: kept } = await withDeadline(clock, left, what, log.retention(stream));
       return kept !== 'lost';
     }

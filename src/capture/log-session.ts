@@ -35,6 +35,9 @@ export class LogSession {
   readonly #delivery: LogDelivery;
   readonly #inFlight: Promise<void>[] = [];
   #storedAtMs: number;
+  /** When the last batch was handed on that the follower writes down at once, and whether others have followed. */
+  #durableAtMs: number;
+  #owing = false;
   #wasSmall = false;
 
   constructor(
@@ -58,6 +61,7 @@ export class LogSession {
     const door = { epoch, timeoutMs: options.followerTimeoutMs };
     this.#delivery = new LogDelivery(context, ends, door, from);
     this.#storedAtMs = context.runtime.clock.monotonic();
+    this.#durableAtMs = this.#storedAtMs;
   }
 
   /** Until the signal, or a state of another direction. Nothing is on its way any more when it ends, however it does. */
@@ -72,7 +76,7 @@ export class LogSession {
           const ready = await this.#fetch();
           while (this.#inFlight.length >= IN_FLIGHT_MAX) await this.#inFlight.shift();
           const beganMs = this.#context.runtime.clock.monotonic();
-          const { applied } = await this.#begin(ready);
+          const { applied } = await this.#begin(ready, pass.state);
           // The pass is held until the follower has it: nobody begins a new generation with it on its way.
           applying = applied.finally(() => pass.leave());
           applying.catch(() => {});
@@ -98,9 +102,12 @@ export class LogSession {
   async #gather(beganMs: number, signal: AbortSignal): Promise<void> {
     await Promise.all(this.#inFlight.splice(0));
     const { clock } = this.#context.runtime;
-    const left = this.#options.gatherMs - (clock.monotonic() - beganMs);
+    const left = beganMs + this.#options.gatherMs - clock.monotonic();
+    if (left <= 0) return;
+    // Woken for each transaction the process would work several times as much for it, and take the processor from whoever commits there.
+    this.#reader.rest?.();
     // An abort ends the loop, not this wait with an error.
-    if (left > 0) await clock.sleep(left, signal).catch(() => {});
+    await clock.sleep(left, signal).catch(() => {});
   }
 
   #isSame({ phase, epoch, generation }: MigrationState): boolean {
@@ -124,7 +131,7 @@ export class LogSession {
   }
 
   /** Hands a batch on. `applied` resolves when the follower has it. */
-  async #begin(ready: Ready): Promise<{ readonly applied: Promise<void> }> {
+  async #begin(ready: Ready, state: MigrationState): Promise<{ readonly applied: Promise<void> }> {
     const { batch, changes, parked, truncated } = ready;
     const startedMs = this.#context.runtime.clock.monotonic();
     const quiet = changes.length === 0 && parked.length === 0 && truncated.length === 0;
@@ -134,16 +141,30 @@ export class LogSession {
     for (const one of truncated.toReversed()) await this.#emptyOut(one, batch);
     await this.#delivery.park(parked);
     this.#storedAtMs = startedMs;
-    const applied = this.#delivery.deliver(changes, batch.checkpoint).then((sum) => {
-      this.#reader.confirm(batch.checkpoint);
+    const lazy = this.#mayWait(batch, state, startedMs);
+    this.#owing = lazy;
+    if (!lazy) this.#durableAtMs = startedMs;
+    const applied = this.#delivery.deliver(changes, batch.checkpoint, lazy).then((sum) => {
+      // What is not on disk there has to stay in the log here.
+      if (sum.durable) this.#reader.confirm(batch.checkpoint);
       if (!quiet) this.#tell(batch, { ...sum, parked: sum.parked + parked.length }, startedMs);
     });
     return { applied };
   }
 
-  /** Somebody waits for a challenge; otherwise the log is told now and then that it may go on. */
+  /**
+   * The follower need not write this batch down before it answers. Where it may be read from it does: after a crash a reader would see a record older
+   * than before, until the log has brought it again.
+   */
+  #mayWait({ challenges }: LogBatch, { phase }: MigrationState, nowMs: number): boolean {
+    if (challenges.length > 0 || routingTable[phase].reads !== 'authority') return false;
+    return nowMs - this.#durableAtMs < this.#options.durableMs;
+  }
+
+  /** Somebody waits for a challenge, or something is not on the follower's disk; otherwise the log is told now and then that it may go on. */
   #worthStoring({ challenges, checkpoint }: LogBatch, nowMs: number): boolean {
     if (challenges.length > 0) return true;
+    if (this.#owing && nowMs - this.#durableAtMs >= this.#options.durableMs) return true;
     const { position, skip } = this.#delivery.sent;
     const moved = checkpoint.position.sequence !== position.sequence || checkpoint.skip !== skip;
     return moved && nowMs - this.#storedAtMs >= this.#options.storeIdleMs;

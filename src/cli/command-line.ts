@@ -23,13 +23,6 @@ export function whole(text: string): number {
   return Number(text);
 }
 
-/** A share above 0, at most 1. */
-export function fraction(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('It has to be between 0 and 1.');
-  return value;
-}
-
 /** An option that may be given several times. */
 export const collected = (
   value: string,

@@ -47,6 +47,7 @@ const hints: Partial<Readonly<Record<ErrorCode, readonly string[]>>> = {
   FLEET_NOT_ACKNOWLEDGED: ['changeover status', 'changeover attest-gone INSTANCE --reason TEXT'],
   LEFTOVERS_FOUND: ['changeover start --truncate-target', 'changeover start --reconcile'],
   CONTROL_MISMATCH: ['changeover status'],
+  STORE_RESTORED: ['changeover rescue collect --sweep', 'changeover verify'],
   REVERSE_NOT_DRAINED: ['changeover dlq list', 'changeover run'],
   CUTOVER_ABORTED: ['changeover status'],
   PAUSE_TOO_LONG: ['changeover switch-writes --dry-run'],

@@ -47,7 +47,10 @@ export function mappingFindings(mapping: CollectionMapping): readonly Finding[] 
     }
   }
   if (found.length > 0) return found;
-  const message = `"${collection}": ${columns.length} columns go over exactly, both ways.`;
+  const message =
+    columns.length === 0
+      ? `"${collection}": both sides have the same columns.`
+      : `"${collection}": ${columns.length} columns go over exactly, both ways.`;
   return [{ id: 'mapping/exact', verdict: 'pass', message, fix: '' }];
 }
 
@@ -86,7 +89,10 @@ const remedies: readonly (readonly [pattern: RegExp, fix: string])[] = [
     'Give the column as many digits, or set "digits" of the column to "round" in `columns`.',
   ],
   [/^the zone/, 'State the "offset" of the column in `columns`: "+00:00" if it is UTC.'],
-  [/^NULL$/, 'Let the column allow NULL, or give it a value with a transform.'],
+  [
+    /^NULL$/,
+    'Let the column allow NULL, or give it a value with a transform. `changeover check --exact` counts them.',
+  ],
   [/^nothing is known|^what the other store/, 'Try it, or write a transform.'],
 ];
 

@@ -4,17 +4,20 @@ import { systemClock } from '../runtime/index.ts';
 import type { AddCommand, Perform } from './command-line.ts';
 import { addAbort, addDecommission } from './commands/abort.ts';
 import { addAdvance } from './commands/advance.ts';
+import { addApprove } from './commands/approve.ts';
 import { addAttestGone } from './commands/attest-gone.ts';
 import { addCheck } from './commands/check.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDial } from './commands/dial.ts';
 import { addDiff } from './commands/diff.ts';
 import { addDlq } from './commands/dlq.ts';
+import { addGate } from './commands/gate.ts';
 import { addHistory } from './commands/history.ts';
 import { addHold, addResume } from './commands/hold.ts';
 import { addInit } from './commands/init.ts';
 import { addMismatch } from './commands/mismatch.ts';
 import { addPlan } from './commands/plan.ts';
+import { addReport } from './commands/report.ts';
 import { addRescue } from './commands/rescue.ts';
 import { addRogues } from './commands/rogues.ts';
 import { addRollback } from './commands/rollback.ts';
@@ -23,6 +26,7 @@ import { addStart } from './commands/start.ts';
 import { addStatus } from './commands/status.ts';
 import { addSwitchWrites } from './commands/switch-writes.ts';
 import { addVerify } from './commands/verify.ts';
+import { addZombie } from './commands/zombie.ts';
 import { failureOf } from './failure.ts';
 import { type CommandResult, toJson } from './result.ts';
 import { painter, type TerminalIo } from './terminal-io.ts';
@@ -35,6 +39,8 @@ const verbs: readonly AddCommand[] = [
   addStart,
   addStatus,
   addPlan,
+  addGate,
+  addApprove,
   addAdvance,
   addSwitchWrites,
   addDial,
@@ -48,6 +54,8 @@ const verbs: readonly AddCommand[] = [
   addDlq,
   addRogues,
   addHistory,
+  addReport,
+  addZombie,
   addRun,
   addAttestGone,
   addAbort,

@@ -60,6 +60,7 @@ export const verdictOfError: Readonly<Record<ErrorCode, Verdict>> = {
   TRANSITION_REFUSED: 'refused',
   LEFTOVERS_FOUND: 'refused',
   CONTROL_MISMATCH: 'refused',
+  STORE_RESTORED: 'refused',
   AUTHORITY_FENCED: 'refused',
   DOOR_SHUT: 'refused',
   GATE_FAILED: 'no',

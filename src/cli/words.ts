@@ -16,6 +16,15 @@ export function duration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** `1.5 MB`. */
+export function size(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let amount = bytes;
+  let unit = 0;
+  for (; amount >= 1_000 && unit < units.length - 1; unit++) amount /= 1_000;
+  return `${unit === 0 ? amount : amount.toFixed(1)} ${units[unit]}`;
+}
+
 /** ISO time to the second, UTC. */
 export function moment(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}Z`;

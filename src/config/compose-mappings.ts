@@ -1,4 +1,5 @@
 import { ChangeoverError } from '../errors/index.ts';
+import type { StoredColumn } from '../mapping/index.ts';
 import type { Collection, Shape, Side } from '../migration/index.ts';
 import type { TableDescription } from '../store/index.ts';
 import {
@@ -36,15 +37,16 @@ export function tablesOf(
 
 /** The transforms with the conversions around them. */
 export function transformsOf(
-  { forward, backward, identity }: CollectionDraft,
+  { forward, backward, identity, columns }: CollectionDraft,
   mapping: CollectionMapping | undefined,
 ): Pick<
   Collection,
-  'forward' | 'backward' | 'identity' | 'columnwise' | 'passesText' | 'convertedFields'
+  'forward' | 'backward' | 'identity' | 'columnwise' | 'passesText' | 'convertedFields' | 'mapping'
 > {
   if (mapping === undefined) return { forward, backward, identity };
   const { converters, transformed, convertedFields } = mapping;
   return {
+    mapping: mappingText(mapping, columns),
     ...(convertedFields === undefined ? {} : { convertedFields }),
     passesText: mapping.passesText,
     forward: withConversion(forward, converters.forward, transformed),
@@ -54,6 +56,16 @@ export function transformsOf(
     identity:
       identity && mapping.alike && converters.forward === null && converters.backward === null,
   };
+}
+
+/** The same text in every process that sees the same tables and the same options. */
+function mappingText({ columns }: CollectionMapping, said: CollectionDraft['columns']): string {
+  // Without what the converters do not depend on.
+  const plain = ({ declared: _word, nullable: _null, ...type }: StoredColumn): object => type;
+  const typed = columns.map(({ field, from, to }) => [field, plain(from), plain(to)]);
+  const byName = (a: readonly unknown[], b: readonly unknown[]): number =>
+    String(a[0]) < String(b[0]) ? -1 : 1;
+  return JSON.stringify([typed.sort(byName), Object.entries(said).sort(byName)]);
 }
 
 /** Types are looked up only where values have to be converted: that look is a connection more, and the store has to be up for it. */

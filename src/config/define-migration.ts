@@ -2,7 +2,9 @@ import * as v from 'valibot';
 import { ChangeoverError } from '../errors/index.ts';
 import { demoProfile } from '../gates/index.ts';
 import { phases, type Transform } from '../migration/index.ts';
+import { collectionGroups, groupsOf } from './collection-groups.ts';
 import { columnOverrides } from './column-overrides.ts';
+import { customGateProblems, customGatesSchema, gatesByPhase } from './custom-gates.ts';
 import type {
   CollectionConfig,
   CollectionDraft,
@@ -12,6 +14,7 @@ import type {
 } from './migration-config.ts';
 import type { OptionEntry } from './option-entry.ts';
 import { collectionOptions, type MigrationOptions, optionTable } from './options.ts';
+import { redactedFieldsSchema } from './redaction-options.ts';
 import { suggestion } from './suggestion.ts';
 
 type Entries = Readonly<Record<string, v.GenericSchema>>;
@@ -65,14 +68,16 @@ const collection = strict({
   forward: v.optional(fn),
   backward: v.optional(fn),
   ignore: v.optional(v.record(text, ignored, 'has to be an object of fields')),
+  redact: v.optional(redactedFieldsSchema),
   columns: v.optional(v.record(text, override, 'has to be an object of columns')),
   ...schemasOf(collectionOptions),
+  ...Object.fromEntries(
+    Object.entries(collectionGroups).map(([group, entries]) => [
+      group,
+      v.optional(strict(schemasOf(entries))),
+    ]),
+  ),
 });
-
-const gate = v.custom(
-  (value) => typeof (value as { evaluate?: unknown } | null)?.evaluate === 'function',
-  'has to be a gate: { name, question, overridable, evaluate }',
-);
 
 /** A hook, or a list of them; what else it carries is its own. */
 const traffic = v.custom(
@@ -100,13 +105,7 @@ const root = strict({
     v.check((all) => Object.keys(all).length > 0, 'has to name at least one collection'),
   ),
   traffic: v.optional(traffic),
-  customGates: v.optional(
-    strict(
-      Object.fromEntries(
-        phases.map((phase) => [phase, v.optional(v.array(gate, 'has to be a list of gates'))]),
-      ),
-    ),
-  ),
+  customGates: v.optional(customGatesSchema),
   ...Object.fromEntries(
     Object.entries(optionTable).map(([group, entries]) => [
       group,
@@ -126,6 +125,7 @@ export function defineMigration(config: MigrationConfig): DefinedMigration {
     contradictions(name, one),
   );
   problems.push(...ambiguousTables(config));
+  problems.push(...customGateProblems(config.customGates ?? {}));
   if (problems.length > 0) throw invalid(problems);
   const options = resolveOptions(config);
   const crossed = optionContradictions(options);
@@ -141,7 +141,7 @@ export function defineMigration(config: MigrationConfig): DefinedMigration {
     control: config.control ?? null,
     collections: new Map(drafts),
     traffic: Object.freeze([config.traffic ?? []].flat()),
-    customGates: Object.freeze({ ...config.customGates }),
+    customGates: Object.freeze({ ...gatesByPhase(config.customGates ?? {}) }),
     options,
   });
 }
@@ -171,6 +171,8 @@ function knownKeys(path: readonly string[]): readonly string[] {
   if (first === undefined) return Object.keys(root.entries);
   if (first === 'collections') {
     if (path.length <= 2) return Object.keys(collection.entries);
+    if (third !== undefined && third in collectionGroups)
+      return Object.keys(collectionGroups[third as keyof typeof collectionGroups]);
     if (third === 'ignore') return Object.keys(ignored.entries);
     if (third === 'columns')
       return path.length > 4 ? ['true', 'false'] : Object.keys(override.entries);
@@ -278,6 +280,8 @@ function draftOf(name: string, config: CollectionConfig): CollectionDraft {
     ignore: Object.freeze({ ...config.ignore }),
     columns: Object.freeze({ ...config.columns }),
     transformVersion: option('transformVersion'),
+    redact: config.redact ?? [],
+    ...groupsOf(config),
   });
 }
 

@@ -42,10 +42,21 @@ export function routerOptionsOf(options: MigrationOptions, label: string): Route
 }
 
 /** The thresholds of the gates. A profile that was changed says so in its name. */
-export function gateProfileOf({ gates }: MigrationOptions): GateProfile {
+export function gateProfileOf({ gates, approvals }: MigrationOptions): GateProfile {
   const { profile, ...thresholds } = gates;
   const base = profile === 'demo' ? demoProfile : defaultProfile;
-  const own = { ...base, ...thresholds };
+  const own = {
+    ...base,
+    ...thresholds,
+    approvals: {
+      backfill: approvals.backfill,
+      'shadow-read': approvals.shadowRead,
+      'read-switch': approvals.readSwitch,
+      'write-switch': approvals.writeSwitch,
+      retired: approvals.retired,
+    },
+    approvalMinutes: approvals.validMinutes,
+  };
   const same = Object.entries(thresholds).every(
     ([name, value]) => base[name as keyof GateProfile] === value,
   );
@@ -149,12 +160,13 @@ function pressureChecks(
 
 /** How the log is followed. */
 export function logOptionsOf({ log, writes }: MigrationOptions): LogApplierOptions {
-  const { transactions, batchChanges, batchBytes, gatherMs } = log;
+  const { transactions, batchChanges, batchBytes, gatherMs, durableMs } = log;
   return {
     ...logApplierDefaults,
     changesMax: batchChanges,
     bytesMax: batchBytes,
     gatherMs,
+    durableMs,
     whole: transactions === 'whole',
     followerTimeoutMs: Math.max(writes.followerTimeoutMs, logApplierDefaults.followerTimeoutMs),
   };

@@ -1,4 +1,10 @@
-export { type CollectionMapping, type MappedColumn, spellingOf } from './column-mappings.ts';
+export {
+  type CollectionMapping,
+  type MappedColumn,
+  mapCollection,
+  spellingOf,
+} from './column-mappings.ts';
+export type { CustomGate, CustomGates } from './custom-gates.ts';
 export { defineMigration } from './define-migration.ts';
 export {
   backfillOptionsOf,

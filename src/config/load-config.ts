@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ChangeoverError, messageOf } from '../errors/index.ts';
 import { rememberFile, rememberFolder } from './config-folder.ts';
+import { importHint } from './import-hint.ts';
 import type { DefinedMigration } from './migration-config.ts';
 
 /** Names that are looked for, in this order. */
@@ -140,8 +141,11 @@ function located(file: string, error: unknown): ChangeoverError {
     ? lineOfProblem(file, ours)
     : (lineOfStack(file, error) ?? lineOfSyntax(file, error));
   const place = line === null ? file : `${file}:${line}`;
-  const text = ours ? ours.message.replace(/^[A-Z_]+: /, '') : firstLine(messageOf(error));
-  return new ChangeoverError('CONFIG_INVALID', `${place}: ${text}`, {
+  const text = ours
+    ? ours.message.replace(/^[A-Z_]+: /, '')
+    : `${firstLine(messageOf(error))}${importHint(error)}`;
+  // The words of other programs seldom end in a full stop, and ours come behind.
+  return new ChangeoverError('CONFIG_INVALID', `${place}: ${text.replace(/[^.!?]$/, '$&.')}`, {
     cause: error,
     data: { file, line },
   });

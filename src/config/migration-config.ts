@@ -11,7 +11,10 @@ import type {
 } from '../migration/index.ts';
 import type { StoreConnector } from '../store/index.ts';
 import type { TrafficHook } from '../traffic/index.ts';
+import type { CollectionGroups, CollectionGroupsInput } from './collection-groups.ts';
+import type { CustomGates } from './custom-gates.ts';
 import type { MigrationOptions, OptionsInput } from './options.ts';
+import type { RedactedFields } from './redaction-options.ts';
 
 /** A child table, as far as it is stated; the rest comes from the store's catalog. */
 export interface ChildDraft {
@@ -34,7 +37,7 @@ export interface ShapeDraft {
 }
 
 /** One collection in the configuration. */
-export interface CollectionConfig {
+export interface CollectionConfig extends CollectionGroupsInput {
   /** A table, or a shape. Default: the table named like the collection. */
   readonly source?: string | ShapeDraft;
   readonly target?: string | ShapeDraft;
@@ -52,6 +55,8 @@ export interface CollectionConfig {
   /** Column or `child.column` → what becomes of its values between the engines, where the default is not what is wanted. */
   readonly columns?: Readonly<Record<string, ColumnOverride>>;
   readonly transformVersion?: number;
+  /** Fields (`column`, `child.column`) whose values are shown and kept as keyed hashes, or `'all'`. */
+  readonly redact?: RedactedFields;
 }
 
 /** What `changeover.config.ts` exports, through `defineMigration`. */
@@ -68,12 +73,12 @@ export interface MigrationConfig extends OptionsInput {
    * it such writes are not held, and the store that they come to too late refuses them.
    */
   readonly traffic?: TrafficHook | readonly TrafficHook[];
-  /** Further gates per phase that is to be entered. */
-  readonly customGates?: Partial<Readonly<Record<Phase, readonly Gate[]>>>;
+  /** Further gates: a list that says before which phases, or lists per phase that is to be entered. */
+  readonly customGates?: CustomGates;
 }
 
 /** A collection with every default that needs no look at the stores. */
-export interface CollectionDraft {
+export interface CollectionDraft extends CollectionGroups {
   readonly name: string;
   readonly source: ShapeDraft;
   readonly target: ShapeDraft;
@@ -88,6 +93,7 @@ export interface CollectionDraft {
   readonly ignore: Readonly<Record<string, IgnoredField>>;
   readonly columns: Readonly<Record<string, ColumnOverride>>;
   readonly transformVersion: number;
+  readonly redact: RedactedFields;
 }
 
 /** A configuration that was checked; made by `defineMigration` only. Frozen. */

@@ -1,5 +1,12 @@
 import { join } from 'node:path';
-import type { ControlConnector, ControlStore, MigrationContext } from '../control/index.ts';
+import {
+  type ControlConnector,
+  type ControlStore,
+  type MigrationContext,
+  openRedactor,
+  type Redactor,
+  redactingLedger,
+} from '../control/index.ts';
 import {
   type Collection,
   createEventHub,
@@ -89,7 +96,13 @@ export async function openMigration(
         )
       : unreachableStore(side, definition[side].engine, error.reason);
   try {
-    const control = keep(await (await controlOf(definition, options.folder)).connect(runtime));
+    const migration = migrationOf(definition, source.shapes, target.shapes, mappings);
+    const control = redacting(
+      keep(await (await controlOf(definition, options.folder)).connect(runtime)),
+      migration,
+      definition.options.redaction.secret,
+      runtime,
+    );
     const stores = {
       source: await connect('source', source),
       target: await connect('target', target),
@@ -97,7 +110,7 @@ export async function openMigration(
     return {
       definition,
       options: definition.options,
-      migration: migrationOf(definition, source.shapes, target.shapes, mappings),
+      migration,
       mappings,
       stores,
       control,
@@ -123,6 +136,17 @@ export async function controlOf(
   if (control) return folder === undefined ? control : (control.within?.(folder) ?? control);
   const { sqlite } = await import('../adapters/sqlite/index.ts');
   return sqlite({ file: join(folder ?? process.cwd(), '.changeover', `${name}.db`) });
+}
+
+/** The control store, in which no redacted value arrives. */
+function redacting(
+  control: ControlStore,
+  migration: Migration,
+  secret: string | null,
+  runtime: Runtime,
+): ControlStore {
+  const open = (): Promise<Redactor> => openRedactor(control, migration.name, secret, runtime);
+  return { ...control, mismatches: redactingLedger(control.mismatches, migration, open) };
 }
 
 function loggedIn(definition: DefinedMigration): ReadonlySet<string> {

@@ -3,7 +3,9 @@ import type { Runtime } from '../runtime/index.ts';
 import type { EvidenceLedger } from './evidence-ledger.ts';
 import type { Fleet } from './fleet.ts';
 import type { GapLedger } from './gap-ledger.ts';
+import type { MemoLedger } from './memo-ledger.ts';
 import type { MismatchLedger } from './mismatch-ledger.ts';
+import type { SampleLedger } from './sample-ledger.ts';
 
 /** One line of the append-only audit. */
 export interface AuditEntry {
@@ -88,6 +90,8 @@ export interface ControlStore {
   readonly evidence: EvidenceLedger;
   readonly mismatches: MismatchLedger;
   readonly gaps: GapLedger;
+  readonly samples: SampleLedger;
+  readonly memos: MemoLedger;
   /** Idempotent. */
   close(): Promise<void>;
 }

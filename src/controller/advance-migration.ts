@@ -3,11 +3,13 @@ import { applyEvent, type MigrationContext } from '../control/index.ts';
 import { switchAuthority } from '../cutover/index.ts';
 import { ChangeoverError } from '../errors/index.ts';
 import {
+  earliestOf,
   evaluateGates,
   type Gate,
   type GateProfile,
   type GateResult,
-  gateTable,
+  gatesBefore,
+  planHash,
   worstVerdict,
 } from '../gates/index.ts';
 import {
@@ -20,6 +22,7 @@ import {
 } from '../migration/index.ts';
 import type { AdvanceOptions, AdvanceResult, ControllerOptions, Plan } from './controller-types.ts';
 import { changeRole } from './guard-role.ts';
+import { lastDrill } from './last-drill.ts';
 import { journalledFrom } from './start-migration.ts';
 
 /** The override by which a switch begins although its pause is predicted to be too long. */
@@ -31,20 +34,26 @@ export function phaseAhead(phase: Phase): Phase | null {
   return phase === 'read-switch' ? 'write-switch' : nextPhase[phase];
 }
 
-/** Evaluates the gates before `to` on the given state. */
+/** Evaluates the gates before `to` on the given state. `requester`: who wants to advance; null: somebody looks. */
 export async function planFor(
   context: MigrationContext,
   state: MigrationState,
   to: Phase,
   profile: GateProfile,
   further: readonly Gate[],
+  requester: string | null,
 ): Promise<Plan> {
   refuseUnlessPossible(context, state, to);
-  const gates = await evaluateGates([...gateTable[to], ...further], {
+  const asked = [...gatesBefore(to, profile), ...further];
+  const hash = planHash(context, state, to, profile, asked);
+  const gates = await evaluateGates(asked, {
     context,
     state,
     to,
     profile,
+    requester,
+    plan: hash,
+    lastDrill: () => lastDrill(context, state),
   });
   return {
     stateVersion: state.version,
@@ -53,6 +62,8 @@ export async function planFor(
     verdict: worstVerdict(gates),
     gates,
     profile: profile.name,
+    hash,
+    earliest: earliestOf(gates),
   };
 }
 
@@ -100,7 +111,14 @@ export async function advanceMigration(
   }
   const to = options.to ?? phaseAhead(state.phase);
   if (to === null) throw noAdvance(state.phase);
-  const plan = await planFor(context, state, to, profile, controller.gates?.[to] ?? []);
+  const plan = await planFor(
+    context,
+    state,
+    to,
+    profile,
+    controller.gates?.[to] ?? [],
+    options.actor,
+  );
   checkOverrides(plan, options.overrides ?? {});
   refuseUnlessOpen(plan, options.overrides ?? {});
   const evidence = auditEvidence(plan, options.overrides ?? {});
@@ -190,5 +208,5 @@ function auditEvidence(
     message,
     evidence,
   }));
-  return { gates, overrides, profile: plan.profile };
+  return { gates, overrides, profile: plan.profile, plan: plan.hash };
 }

@@ -9,7 +9,7 @@ import type {
   SwitchRehearsal,
   SwitchResult,
 } from '../cutover/index.ts';
-import type { Gate, GateProfile, GateResult, GateVerdict } from '../gates/index.ts';
+import type { Gate, GateForecast, GateProfile, GateResult, GateVerdict } from '../gates/index.ts';
 import type { LogRetention } from '../log/index.ts';
 import type { MigrationState, Phase, Side } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
@@ -68,6 +68,21 @@ export interface Plan {
   readonly gates: readonly GateResult[];
   /** Name of the thresholds. */
   readonly profile: string;
+  /** What approvals of this plan are bound to: state, comparator, thresholds and gates, but not what these answer. */
+  readonly hash: string;
+  /** When all gates can pass at the earliest; null: they do. */
+  readonly earliest: GateForecast | null;
+}
+
+export interface ApproveOptions extends Act {
+  /** Default: the one next phase. */
+  readonly to?: Phase;
+}
+
+/** An approval that stands in the audit, and the plan that it is bound to, with the gates as they answered at that moment. */
+export interface ApproveResult {
+  readonly plan: Plan;
+  readonly by: string;
 }
 
 export interface AdvanceResult {
@@ -168,8 +183,13 @@ export interface Status {
 export interface Controller {
   /** Needs the control store only; CONTROL_UNAVAILABLE otherwise. */
   status(): Promise<Status>;
-  /** Evaluates the gates now; changes nothing. */
-  plan(to?: Phase): Promise<Plan>;
+  /** Evaluates the gates now; changes nothing. `requester`: who would advance, and so may not be among the approvers. */
+  plan(to?: Phase, requester?: string): Promise<Plan>;
+  /**
+   * Puts into the audit that `actor` approves the step as it is planned now. It holds for this state version, comparator, thresholds and gates, for
+   * `approvals.validMinutes`. CONFIG_INVALID without a name and a reason; TRANSITION_REFUSED.
+   */
+  approve(options: ApproveOptions): Promise<ApproveResult>;
   /**
    * Installs both stores and leaves `off`. Idempotent up to the change of state. LEFTOVERS_FOUND when the target holds rows or a guard
    * of something else; CONTROL_MISMATCH when another control store runs this migration; FLEET_NOT_ACKNOWLEDGED when an instance may still work for an earlier generation.

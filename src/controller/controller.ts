@@ -9,6 +9,7 @@ import { ChangeoverError } from '../errors/index.ts';
 import { defaultProfile, type Gate } from '../gates/index.ts';
 import { authorityOf, type MigrationState, otherSide, type Phase } from '../migration/index.ts';
 import { advanceMigration, noAdvance, phaseAhead, planFor } from './advance-migration.ts';
+import { approveStep } from './approve-step.ts';
 import type { Act, Controller, ControllerOptions, Plan } from './controller-types.ts';
 import { drillRollback } from './drill-rollback.ts';
 import { createGapDesk } from './gap-desk.ts';
@@ -32,15 +33,17 @@ export function createController(
   const profile = options.profile ?? defaultProfile;
   const limits = { ...defaultCutoverLimits, ...options.cutover };
   const further = (to: Phase): readonly Gate[] => options.gates?.[to] ?? [];
+  const planNow = async (to: Phase | undefined, requester: string | null): Promise<Plan> => {
+    await refuseForeignGuard(context, { deadlineMs: GUARD_MS });
+    const state = await control.load(migration.name);
+    const ahead = to ?? phaseAhead(state.phase);
+    if (ahead === null) throw noAdvance(state.phase);
+    return planFor(context, state, ahead, profile, further(ahead), requester);
+  };
   return {
     status: () => migrationStatus(context, profile, further, limits),
-    async plan(to) {
-      await refuseForeignGuard(context, { deadlineMs: GUARD_MS });
-      const state = await control.load(migration.name);
-      const ahead = to ?? phaseAhead(state.phase);
-      if (ahead === null) throw noAdvance(state.phase);
-      return planFor(context, state, ahead, profile, further(ahead)) satisfies Promise<Plan>;
-    },
+    plan: (to, requester) => planNow(to, requester ?? null),
+    approve: (approval) => approveStep(context, approval, planNow),
     start: (start) => startMigration(context, start),
     advance: (advance) => advanceMigration(context, options, profile, advance),
     dial: (percent, segments, act) => setDial(context, percent, segments, act),

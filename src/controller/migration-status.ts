@@ -62,7 +62,7 @@ export async function migrationStatus(
     logStatus(context, state),
     checkpoints(context, state),
     control.mismatches.count(migration.name, 'suspect'),
-    control.mismatches.count(migration.name, 'open'),
+    control.mismatches.count(migration.name, 'unexplained'),
     nextPlan(context, state, profile, furtherGates),
     findForeignGuard(context, { deadlineMs: STORE_MS }),
   ]);
@@ -92,7 +92,7 @@ async function nextPlan(
 ): Promise<Plan | null> {
   const to = phaseAhead(state.phase);
   if (to === null || state.cutover !== null || state.gap !== undefined) return null;
-  return planFor(context, state, to, profile, furtherGates(to));
+  return planFor(context, state, to, profile, furtherGates(to), null);
 }
 
 async function fleetGroups(context: MigrationContext): Promise<readonly FleetGroup[]> {

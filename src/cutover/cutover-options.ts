@@ -106,6 +106,8 @@ export interface SwitchResult {
   readonly state: MigrationState;
   /** False: committed, but a mark of the attempt is still in a guard, or traffic is still held, see `problem`; `resumeCutover` goes on. */
   readonly settled: boolean;
-  /** What kept it from being settled; null when it is. */
+  /** What kept it from being settled, and what a person has to do meanwhile; null when it is. */
   readonly problem: string | null;
+  /** What a traffic hook could not do on the way back, which goes on without it. Empty: nothing. */
+  readonly notes: readonly string[];
 }

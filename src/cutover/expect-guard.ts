@@ -2,8 +2,9 @@ import { ChangeoverError } from '../errors/index.ts';
 import type { Side } from '../migration/index.ts';
 import type { GuardState } from '../store/index.ts';
 import { clearStaleMark, describeGuard, sameRole } from './guard-roles.ts';
+import { hasTraffic, heldByOthers, saysHeld } from './held-mark.ts';
 import type { SwitchRun } from './switch-run.ts';
-import { finishHeld, hasTraffic } from './traffic.ts';
+import { finishHeld } from './traffic.ts';
 
 /** Before anything is begun: CUTOVER_ABORTED unless the guard says so. A mark that an ended attempt left is cleared. */
 export async function expectGuard(run: SwitchRun, side: Side, expected: GuardState): Promise<void> {
@@ -14,11 +15,20 @@ export async function expectGuard(run: SwitchRun, side: Side, expected: GuardSta
     // The mark may be all that says that traffic is held.
     if (hasTraffic(context)) {
       const finished = finishHeld(context, side, options.lockTimeoutMs);
-      // A rescue waits for no hook, and lets go of everything at its own end.
-      await (options.rescue === undefined ? finished : finished.catch(() => {}));
+      // The way back waits for no hook, and lets go of everything at its own end.
+      await (run.needsHooks ? finished : finished.catch(() => {}));
     }
     await clearStaleMark(context, side, options.lockTimeoutMs);
     row = await guard.read();
+  }
+  if (row.attempt !== null && saysHeld(row.attempt) && !hasTraffic(context)) {
+    if (options.to === 'target')
+      throw new ChangeoverError(
+        'CUTOVER_ABORTED',
+        `The guard of the ${side}: ${heldByOthers(row.attempt)}. Nothing was begun.`,
+      );
+    // Nobody is kept from going back; what the mark says must not be lost with it.
+    run.keepHeld();
   }
   if (!sameRole(row, expected)) {
     throw new ChangeoverError(

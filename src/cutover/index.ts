@@ -9,6 +9,7 @@ export {
   type SwitchResult,
 } from './cutover-options.ts';
 export { describeGuard, expectedGuard, expectedRole, sameRole } from './guard-roles.ts';
+export { saysHeld } from './held-mark.ts';
 export {
   describePrediction,
   drillAction,

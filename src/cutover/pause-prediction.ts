@@ -5,26 +5,12 @@ import { type MigrationState, otherSide, type Side } from '../migration/index.ts
 import { leastOf, withDeadline } from '../runtime/index.ts';
 import type { OpenTransactionSeen } from '../store/index.ts';
 import type { CutoverLimits, CutoverStep } from './cutover-options.ts';
-import { hasTraffic } from './traffic.ts';
+import { hasTraffic } from './held-mark.ts';
+import type { PausePart } from './pause-part.ts';
+import { ANSWER_MS, describeTransaction, guardParts, sequencesPart } from './pause-store-parts.ts';
 
-/** What the pause of a change of authority consists of. */
-export type PausePartName =
-  | 'acknowledge'
-  | 'traffic'
-  | 'queue'
-  | 'log'
-  | 'transactions'
-  | 'guard'
-  | 'in-doubt'
-  | 'sequences'
-  | 'control';
-
-export interface PausePart {
-  readonly part: PausePartName;
-  readonly ms: number;
-  /** What it was computed from, with values. */
-  readonly why: string;
-}
+export type { PausePart, PausePartName } from './pause-part.ts';
+export { describeTransaction } from './pause-store-parts.ts';
 
 /** How long writes would be held, computed from what was measured just now. Nothing was changed, but for a mark in the log. */
 export interface PausePrediction {
@@ -54,8 +40,6 @@ export interface PredictionOptions
   readonly decidesDoubts: boolean;
 }
 
-/** A store that takes longer to answer cannot be predicted. */
-const ANSWER_MS = 5_000;
 /** Where nobody has measured: a control store that is polled tells an instance after so long at the latest. */
 const ACKNOWLEDGE_MS = 250;
 /** Where no worker has told: what a single one does against two stores on one busy machine. */
@@ -226,81 +210,6 @@ async function logPart(
     obstacles.push(`The log cannot be followed: ${messageOf(error)}`);
     return [{ part: 'log', ms: 0, why: 'not known' }];
   }
-}
-
-async function guardParts(
-  context: MigrationContext,
-  old: Side,
-  obstacles: string[],
-  inTime: <T>(what: string, work: Promise<T>) => Promise<T>,
-): Promise<{
-  readonly parts: readonly PausePart[];
-  readonly transactions: readonly OpenTransactionSeen[];
-  readonly unseen: readonly string[];
-}> {
-  const { clock } = context.runtime;
-  const { survey, guard } = context.stores[old];
-  if (!survey) {
-    // Two changes of some round trips each.
-    const ms =
-      12 *
-      (await inTime(
-        'the guard',
-        leastOf(3, clock, () => guard.read()),
-      ));
-    return {
-      parts: [{ part: 'guard', ms, why: 'round trips alone: this store tells no more' }],
-      transactions: [],
-      unseen: [],
-    };
-  }
-  const facts = await inTime(`the survey of the ${old}`, survey.look(ANSWER_MS));
-  obstacles.push(...facts.problems.map((problem) => `${old}: ${problem}`));
-  for (const one of facts.transactions)
-    if (one.kind === 'prepared' && one.tables.length > 0)
-      obstacles.push(
-        `${old}: prepared transaction ${one.id} holds ${one.tables.join(', ')} until somebody decides it: COMMIT PREPARED or ROLLBACK PREPARED.`,
-      );
-  const oldest = facts.transactions.find(({ kind }) => kind === 'session');
-  const parts: PausePart[] = [
-    {
-      part: 'guard',
-      ms: facts.guardMs,
-      why: `triggers of ${facts.tables} ${facts.tables === 1 ? 'table' : 'tables'}, roles of both stores`,
-    },
-  ];
-  if (oldest)
-    parts.unshift({
-      part: 'transactions',
-      // What has lasted so long may well last as long again.
-      ms: oldest.ageMs ?? 0,
-      why: `${facts.transactions.length} open; the oldest is ${describeTransaction(oldest)}`,
-    });
-  const unseen = facts.unseen.map((what) => `${old}: ${what}`);
-  return { parts, transactions: facts.transactions, unseen };
-}
-
-/** `process 4711 (app, user shop), idle in transaction for 12.3 s, on orders`. */
-export function describeTransaction(seen: OpenTransactionSeen): string {
-  const { id, kind, user, application, ageMs, doing, tables } = seen;
-  const who = [application, user && `user ${user}`].filter((word) => word !== '').join(', ');
-  const age = ageMs === null ? '' : ` for ${(ageMs / 1_000).toFixed(1)} s`;
-  const on = tables.length === 0 ? '' : `, on ${tables.slice(0, 5).join(', ')}`;
-  return `${kind === 'prepared' ? 'prepared transaction' : 'process'} ${id}${who ? ` (${who})` : ''}, ${doing}${age}${on}`;
-}
-
-async function sequencesPart({ stores, runtime }: MigrationContext): Promise<PausePart> {
-  let count = 0;
-  // The first look may have to ask the catalogue; the switch comes after it.
-  const least = await leastOf(2, runtime.clock, async () => {
-    const [source, target] = await Promise.all([
-      stores.source.guard.sequenceValues(),
-      stores.target.guard.sequenceValues(),
-    ]);
-    count = Math.max(source.size, target.size);
-  });
-  const ms = count === 0 ? 0 : 2 * least;
-  return { part: 'sequences', ms, why: `${count} to raise` };
 }
 
 async function controlPart({ control, migration, runtime }: MigrationContext): Promise<PausePart> {

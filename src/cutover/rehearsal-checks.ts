@@ -1,11 +1,12 @@
 import { type Following, logLag } from '../capture/index.ts';
 import type { Instance, MigrationContext } from '../control/index.ts';
 import { messageOf } from '../errors/index.ts';
-import { authorityOf, type MigrationState, type Side } from '../migration/index.ts';
+import { authorityOf, type MigrationState, otherSide, type Side } from '../migration/index.ts';
 import { withDeadline } from '../runtime/index.ts';
 import { describeGuard, sameRole } from './guard-roles.ts';
+import { hasTraffic, heldByOthers, saysHeld } from './held-mark.ts';
 import { deadMessage, isSilent } from './switch-waits.ts';
-import { hasTraffic, inspectTraffic } from './traffic.ts';
+import { inspectTraffic } from './traffic.ts';
 
 /** One thing that a change of authority needs. `warn` does not keep it from being made. */
 export interface RehearsalCheck {
@@ -58,6 +59,11 @@ export function guardCheck(
   const check = `guard of the ${side}`;
   return asking(context, check, side, async () => {
     const row = await context.stores[side].guard.read();
+    if (row.attempt !== null && saysHeld(row.attempt) && !hasTraffic(context)) {
+      const to = role === 'follower' ? side : otherSide[side];
+      const message = `Of the ${side}: ${heldByOthers(row.attempt)}.`;
+      return { check, verdict: to === 'target' ? 'fail' : 'warn', message, fix: 'As it says.' };
+    }
     if (sameRole(row, { role, epoch, attempt: null }))
       return pass(check, `It is ${role}/${epoch}.`);
     return {
@@ -184,6 +190,7 @@ export async function fleetChecks({
   return [pass(check, `${routers.length} registered, all heard of.`)];
 }
 
+/** The way back does not wait for hooks: what is wrong with them is a warning there. */
 export async function trafficChecks(
   context: MigrationContext,
   old: Side,
@@ -192,5 +199,14 @@ export async function trafficChecks(
   const found = await inspectTraffic(context, old);
   const bad = found.filter(({ verdict }) => verdict !== 'pass');
   if (bad.length === 0) return [pass('traffic', 'Traffic beside the routers can be held.')];
-  return bad.map(({ verdict, message, fix }) => ({ check: 'traffic', verdict, message, fix }));
+  return bad.map(({ verdict, message, fix }) =>
+    old === 'source'
+      ? { check: 'traffic', verdict, message, fix }
+      : {
+          check: 'traffic',
+          verdict: 'warn',
+          message: `${message} The way back goes on without it: what comes through it in that moment is refused.`,
+          fix,
+        },
+  );
 }

@@ -9,9 +9,10 @@ import {
 } from '../migration/index.ts';
 import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
 import { defaultCutoverLimits } from './cutover-options.ts';
-import { clearStaleMark, expectedGuard, sameRole } from './guard-roles.ts';
+import { clearStaleMark, describeGuard, expectedGuard, sameRole } from './guard-roles.ts';
+import { hasTraffic, heldByOthers } from './held-mark.ts';
 import type { ResumeResult } from './resume-result.ts';
-import { finishHeld, hasTraffic, letTrafficGo } from './traffic.ts';
+import { finishHeld, letTrafficGo } from './traffic.ts';
 import { coordinatorId, type UndoLimits, undoCutover } from './undo-cutover.ts';
 
 export interface ResumeOptions extends Partial<UndoLimits> {
@@ -102,7 +103,10 @@ async function clearMarks(
       if (mayBeRemoved(state) && (await context.stores[side].setup.objects()).length === 0)
         continue;
       if (hasTraffic(context)) await finishHeld(context, side, lockTimeoutMs);
-      if (await clearStaleMark(context, side, lockTimeoutMs)) cleared++;
+      if (await sealLeftBehind(context, side, lockTimeoutMs)) cleared++;
+      const mark = await clearStaleMark(context, side, lockTimeoutMs);
+      if (mark.outcome === 'held') problems.push(`${side}: ${heldByOthers(mark.mark)}`);
+      if (mark.outcome === 'cleared') cleared++;
       if (await idleWhenRetired(context, state, side, lockTimeoutMs)) cleared++;
     } catch (error) {
       problems.push(`${side}: ${messageOf(error)}`);
@@ -134,6 +138,33 @@ async function released(context: MigrationContext, cleared: ResumeResult): Promi
     return { ...cleared, outcome: 'pending', message: `${message}; ${messageOf(error)}` };
   }
   return { ...cleared, message: `${message}; traffic goes to the ${authorityOf(state.phase)}` };
+}
+
+/**
+ * A target that was given up while it did not answer, or that was restored, and that takes itself for the authority of an epoch that is over: nobody writes there from its
+ * first contact on. Sound as `clearStaleMark` is, by the order of the looks. While a gap is open, sealing belongs to whoever collects it.
+ */
+async function sealLeftBehind(
+  context: MigrationContext,
+  side: Side,
+  lockTimeoutMs: number,
+): Promise<boolean> {
+  if (side !== 'target') return false;
+  const { control, migration, stores } = context;
+  const row = await stores.target.guard.read();
+  if (row.role !== 'authority') return false;
+  const state = await control.load(migration.name);
+  const over = authorityOf(state.phase) === 'source' && row.epoch < state.epoch;
+  if (!over || state.cutover !== null || state.gap !== undefined) return false;
+  const sealed = { role: 'sealed', epoch: state.epoch, attempt: null } as const;
+  if (!(await stores.target.guard.change(row, sealed, lockTimeoutMs))) return false;
+  await control.note(migration.name, {
+    actor: context.instance,
+    action: 'target-sealed',
+    reason: `its guard was ${describeGuard(row)}, and epoch ${row.epoch} is over`,
+    detail: { role: row.role, epoch: row.epoch },
+  });
+  return true;
 }
 
 /** In these phases everything of ours may be gone from the stores. */

@@ -10,9 +10,10 @@ import {
   type SwitchResult,
 } from './cutover-options.ts';
 import { clearStaleMark } from './guard-roles.ts';
+import { hasTraffic, heldByOthers } from './held-mark.ts';
 import { SwitchRun } from './switch-run.ts';
 import { switchSteps } from './switch-steps.ts';
-import { finishHeld, hasTraffic } from './traffic.ts';
+import { finishHeld } from './traffic.ts';
 import { undoCutover } from './undo-cutover.ts';
 
 /**
@@ -58,16 +59,24 @@ async function settle(run: SwitchRun): Promise<SwitchResult> {
   try {
     await run.step('settle', async () => {
       if (hasTraffic(context)) await release(run);
-      await clearStaleMark(context, options.to, options.lockTimeoutMs);
+      const mark = await clearStaleMark(context, options.to, options.lockTimeoutMs);
+      if (mark.outcome === 'held') problem = `${heldByOthers(mark.mark)}.`;
       if (!run.leavesOldAlone) await clearStaleMark(context, old, options.lockTimeoutMs);
     });
     // Nobody reads it any more, and it keeps the old authority's log from being tidied up. A worker repeats this.
     if (!forwardIsShut(state)) await removeStreams(context, old, state.epoch).catch(() => {});
   } catch (error) {
-    problem = messageOf(error);
+    problem = hasTraffic(context) ? byHand(run, messageOf(error)) : messageOf(error);
   }
   run.journalPrediction('committed');
+  run.journalTraffic();
   return result(run, 'committed', problem);
+}
+
+/** What a person does when hooks do not: until then nothing that comes through them is written anywhere. */
+function byHand({ options, releasedAt }: SwitchRun, problem: string): string {
+  if (releasedAt !== null) return problem;
+  return `${problem} TRAFFIC STANDS STILL, OR IS REFUSED: the ${options.to} is the authority. By hand: point what the hook leads to the ${options.to}, and let it go on.`;
 }
 
 /** Between two tries to let held traffic go. */
@@ -157,5 +166,9 @@ function result(
     state: run.state,
     settled: problem === null,
     problem,
+    notes: run.trafficProblems.map(
+      (why) =>
+        `${why} The way back did not wait for it: what came through it in that moment was refused by the ${run.old}.`,
+    ),
   };
 }

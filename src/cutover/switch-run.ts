@@ -9,6 +9,7 @@ import {
   type StepTiming,
   type SwitchOptions,
 } from './cutover-options.ts';
+import { hasTraffic, withHooks } from './held-mark.ts';
 import type { PausePrediction } from './pause-prediction.ts';
 import { coordinatorId } from './undo-cutover.ts';
 
@@ -16,7 +17,7 @@ import { coordinatorId } from './undo-cutover.ts';
 export class SwitchRun {
   readonly context: MigrationContext;
   readonly options: SwitchOptions & CutoverLimits;
-  readonly attempt: string;
+  attempt: string;
   /** The side that gives authority away. */
   readonly old: Side;
   /** Newest state that this process has produced or read. */
@@ -31,6 +32,8 @@ export class SwitchRun {
   readonly timings: StepTiming[] = [];
   /** What a drain or a recheck of somebody else last complained about; told when the wait for it fails. */
   lastProblem: string | null = null;
+  /** What hooks could not do, where nobody waits for them. */
+  readonly trafficProblems: string[] = [];
   #notes: Promise<void> = Promise.resolve();
   #endPause: () => void = () => {};
   readonly #pauseOver = new Promise<void>((resolve) => {
@@ -42,9 +45,15 @@ export class SwitchRun {
   constructor(context: MigrationContext, options: SwitchOptions, state: MigrationState) {
     this.context = context;
     this.options = { ...defaultCutoverLimits, ...definedOnly(options) };
-    this.attempt = context.runtime.random.id();
+    const id = context.runtime.random.id();
+    this.attempt = hasTraffic(context) ? withHooks(id) : id;
     this.old = otherSide[options.to];
     this.state = state;
+  }
+
+  /** Before `begin`: somebody else's hooks hold traffic, and the marks of this attempt take that over. */
+  keepHeld(): void {
+    this.attempt = withHooks(this.attempt);
   }
 
   /** The epoch that is being left. */
@@ -55,6 +64,11 @@ export class SwitchRun {
   /** A rescue from a target that does not answer. */
   get leavesOldAlone(): boolean {
     return this.options.rescue === 'unreachable';
+  }
+
+  /** The way back is never refused for a hook: what comes through it is then refused by the store that is left. */
+  get needsHooks(): boolean {
+    return this.options.to === 'target';
   }
 
   /** Milliseconds that are left of the hold's budget; the whole of it before the hold. */
@@ -142,6 +156,19 @@ export class SwitchRun {
         obstacles,
         steps: timings.map(({ step, ms }) => ({ step, ms: Math.round(ms) })),
       },
+    };
+    this.#notes = this.#notes.then(() => control.note(migration.name, entry)).catch(() => {});
+  }
+
+  /** What hooks could not do, for whoever looks at the history of the migration. */
+  journalTraffic(): void {
+    const { control, migration } = this.context;
+    if (this.trafficProblems.length === 0 || this.options.dryRun) return;
+    const entry = {
+      actor: this.options.actor,
+      action: 'traffic-not-held',
+      reason: this.trafficProblems.join(' '),
+      detail: { attempt: this.attempt },
     };
     this.#notes = this.#notes.then(() => control.note(migration.name, entry)).catch(() => {});
   }

@@ -7,6 +7,7 @@ import { applyAttemptEvent } from './attempt-fate.ts';
 import type { CutoverStep } from './cutover-options.ts';
 import { expectGuard } from './expect-guard.ts';
 import { describeGuard, sameRole } from './guard-roles.ts';
+import { hasTraffic } from './held-mark.ts';
 import { fits, predictPause, refusalOf } from './pause-prediction.ts';
 import { rescuePreflight } from './rescue-preflight.ts';
 import type { SwitchRun } from './switch-run.ts';
@@ -19,7 +20,7 @@ import {
   heardOf,
   LOOK_MS,
 } from './switch-waits.ts';
-import { hasTraffic, holdTraffic, refuseUnlessHoldable } from './traffic.ts';
+import { holdTraffic, whyNotHoldable } from './traffic.ts';
 
 const empty = { waitingMax: 0, oldestMsMax: 0 };
 
@@ -79,7 +80,7 @@ async function preflight(run: SwitchRun): Promise<void> {
   if (options.dryRun) {
     const { dead } = await context.stores[run.old].queue.depth();
     if (dead > 0) run.fail(deadMessage(run.old, dead));
-    await refuseUnlessHoldable(context, run.old, true);
+    await holdable(run, true);
     await predict(run);
     return;
   }
@@ -97,8 +98,16 @@ async function preflight(run: SwitchRun): Promise<void> {
   if (decidesDoubts(run)) await fewDoubts(run);
   const { waitingMax, oldestMsMax } = options;
   await drainWithin(run, () => until - clock.monotonic(), { waitingMax, oldestMsMax, log: true });
-  await refuseUnlessHoldable(context, run.old, false);
+  await holdable(run, false);
   await predict(run);
+}
+
+/** Can the hooks hold? On the way back that is noted alone. */
+async function holdable(run: SwitchRun, dry: boolean): Promise<void> {
+  const why = await whyNotHoldable(run.context, run.old, dry);
+  if (why === null) return;
+  if (run.needsHooks) throw new ChangeoverError('CUTOVER_ABORTED', `${why} Nothing was begun.`);
+  run.trafficProblems.push(why);
 }
 
 /** Last of all, so that it sees what the hold will see. */
@@ -177,6 +186,9 @@ async function arm(run: SwitchRun): Promise<void> {
 /** Longest wait, with writes flowing, for instances to see that a change of authority is under way. */
 const HEARD_MS = 500;
 
+/** For a hook that has said, or shown, that it could not hold. */
+const BROKEN_HOLD_MS = 250;
+
 async function hold(run: SwitchRun): Promise<void> {
   const { context, options, attempt } = run;
   run.heldSince = context.runtime.clock.monotonic();
@@ -191,7 +203,16 @@ async function hold(run: SwitchRun): Promise<void> {
   // After E8: whoever slept up to here and was undone meanwhile is refused there, and holds nothing.
   if (!hasTraffic(context)) return;
   const ms = Math.max(1, Math.min(options.ackTimeoutMs, run.leftMs()));
-  if (options.rescue === undefined) return holdTraffic(context, ms);
+  if (run.needsHooks) return holdTraffic(context, ms);
+  if (options.rescue === undefined) {
+    // One that is known to be broken is not waited for, and no other one longer than leaves time for the rest.
+    const known = run.trafficProblems.length > 0;
+    const limit = known ? Math.min(ms, BROKEN_HOLD_MS) : Math.min(ms, run.leftMs() / 2);
+    await holdTraffic(context, limit).catch((error: unknown) =>
+      run.trafficProblems.push(messageOf(error)),
+    );
+    return;
+  }
   // What has begun in a store that is dying may never end. Nothing is drained: who is not held is refused, or in the gap.
   await holdTraffic(context, ms / 4).catch(() => {});
 }

@@ -5,11 +5,10 @@ import { withDeadline } from '../runtime/index.ts';
 import type { Finding, GuardState } from '../store/index.ts';
 import type { TrafficHook } from '../traffic/index.ts';
 import { expectedGuard } from './guard-roles.ts';
+import { hasTraffic, heldMark } from './held-mark.ts';
 
 /** A hook that takes longer to answer counts as one that does not. */
 const ANSWER_MS = 5_000;
-
-export const hasTraffic = ({ traffic }: MigrationContext): boolean => (traffic?.length ?? 0) > 0;
 
 const nameOf = ({ name }: TrafficHook): string => name ?? 'traffic';
 
@@ -22,7 +21,14 @@ export async function inspectTraffic(
   const found = traffic.map(async (hook): Promise<readonly Finding[]> => {
     try {
       const asked = Promise.resolve(hook.check?.(authority) ?? []);
-      return await withDeadline(runtime.clock, ANSWER_MS, `the check of ${nameOf(hook)}`, asked);
+      const said = await withDeadline(
+        runtime.clock,
+        ANSWER_MS,
+        `the check of ${nameOf(hook)}`,
+        asked,
+      );
+      // Who cannot be asked for anything else is not looked through either.
+      return told(said) === null ? [...said, ...(await lookThere(context, hook))] : said;
     } catch (error) {
       const message = `${nameOf(hook)} cannot be asked: ${messageOf(error)}`;
       return [{ id: 'traffic/no-answer', verdict: 'unknown', message, fix: HOOK_OR_NONE }];
@@ -31,26 +37,36 @@ export async function inspectTraffic(
   return (await Promise.all(found)).flat();
 }
 
+/** Whether a hook leads to the stores of this migration, on either side. A store that has no sign, or does not answer, is not looked for by another way. */
+async function lookThere(
+  { runtime, stores }: MigrationContext,
+  hook: TrafficHook,
+): Promise<readonly Finding[]> {
+  const { look } = hook;
+  if (look === undefined) return [];
+  const found = (['source', 'target'] as const).map(async (side): Promise<readonly Finding[]> => {
+    const { survey } = stores[side];
+    if (survey?.showSign === undefined) return [];
+    const what = `a look at the ${side} through ${nameOf(hook)}`;
+    const shown = survey.showSign(ANSWER_MS, (sign) => look.call(hook, side, sign));
+    return withDeadline(runtime.clock, ANSWER_MS, what, shown);
+  });
+  return (await Promise.all(found)).flat();
+}
+
 const HOOK_OR_NONE =
   'Make it answer, or take it out of `traffic`: what comes through it is then refused by the guard from the switch on.';
 
-/** Before anything is begun: throws CUTOVER_ABORTED when a hook says that it could not hold. `dry`: without trying. */
-export async function refuseUnlessHoldable(
+/** Before anything is begun: why a hook could not hold, or null. `dry`: without trying. Never throws what a hook throws. */
+export async function whyNotHoldable(
   context: MigrationContext,
   authority: Side,
   dry: boolean,
-): Promise<void> {
-  const refuse = (why: string, cause?: unknown): never => {
-    throw new ChangeoverError('CUTOVER_ABORTED', `${why} Nothing was begun.`, { cause });
-  };
-  const bad = (await inspectTraffic(context, authority)).filter(
-    ({ verdict }) => verdict === 'fail' || verdict === 'unknown',
-  );
-  if (bad.length > 0)
-    refuse(bad.map(({ id, message, fix }) => `${message} → ${fix} (${id})`).join(' '));
-  if (dry) return;
+): Promise<string | null> {
+  const why = told(await inspectTraffic(context, authority));
+  if (why !== null || dry) return why;
   const { control, migration } = context;
-  await each(context, ANSWER_MS, 'preparing', async (hook) => {
+  const preparing = each(context, ANSWER_MS, 'preparing', async (hook) => {
     try {
       await hook.prepare?.(authority);
     } finally {
@@ -58,7 +74,26 @@ export async function refuseUnlessHoldable(
       const now = await control.load(migration.name).catch(() => null);
       if (now !== null && authorityOf(now.phase) !== authority) await letTrafficGo(context, now);
     }
-  }).catch((error: unknown) => refuse(messageOf(error), error));
+  });
+  const failed = await preparing.then(() => null, messageOf);
+  // Only now has the hook what it needs to look, where it was never used before.
+  return failed ?? (await whyNotThere(context));
+}
+
+async function whyNotThere(context: MigrationContext): Promise<string | null> {
+  try {
+    const looks = (context.traffic ?? []).map((hook) => lookThere(context, hook));
+    return told((await Promise.all(looks)).flat());
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** What keeps a hook from being used, or null. */
+function told(findings: readonly Finding[]): string | null {
+  const bad = findings.filter(({ verdict }) => verdict === 'fail' || verdict === 'unknown');
+  if (bad.length === 0) return null;
+  return bad.map(({ id, message, fix }) => `${message} → ${fix} (${id})`).join(' ');
 }
 
 /**
@@ -102,12 +137,6 @@ export async function letTrafficGo(
     if (state.epoch === epoch) return;
   }
 }
-
-const HELD = ':held';
-
-/** A guard's mark, once no step of the attempt may find its own there: it says that traffic may still be held. */
-export const heldMark = (attempt: string): string =>
-  attempt.endsWith(HELD) ? attempt : `${attempt}${HELD}`;
 
 /**
  * Lets traffic go when the guard of this side carries the mark of an ended attempt. An authority is opened to foreign writers first, or they would come

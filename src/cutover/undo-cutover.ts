@@ -10,7 +10,8 @@ import { withDeadline } from '../runtime/index.ts';
 import type { GuardState } from '../store/index.ts';
 import { applyAttemptEvent, fateOf } from './attempt-fate.ts';
 import { clearStaleMark } from './guard-roles.ts';
-import { hasTraffic, heldMark, letTrafficGo } from './traffic.ts';
+import { hasTraffic, heldByOthers, heldMark, saysHeld } from './held-mark.ts';
+import { letTrafficGo } from './traffic.ts';
 
 /** What an undo came to. `committed`: too late, the attempt had passed the point of no return. */
 export interface UndoResult {
@@ -61,7 +62,7 @@ export async function undoCutover(
   const decided = await abort(context, attempt, act, left());
   if (decided !== null) {
     // This process may have been asleep and have held traffic after others had undone it.
-    const held = decided.outcome === 'undone' ? await letGo(context, cutover.to, limits) : null;
+    const held = decided.outcome === 'undone' ? await letGo(context, cutover, limits) : null;
     return held === null ? decided : { ...decided, message: `${decided.message}; ${held}` };
   }
   const epoch = cutover.epoch - 1;
@@ -72,7 +73,11 @@ export async function undoCutover(
     context,
     newcomer,
     attempt,
-    { role: 'follower', epoch, attempt: hasTraffic(context) ? heldMark(attempt) : null },
+    {
+      role: 'follower',
+      epoch,
+      attempt: hasTraffic(context) || saysHeld(attempt) ? heldMark(attempt) : null,
+    },
     left() / 2,
     limits.lockTimeoutMs,
   );
@@ -107,7 +112,7 @@ export async function undoCutover(
   await context.control.fleet
     .remove(context.migration.name, coordinatorId(attempt))
     .catch(() => {});
-  const held = await letGo(context, newcomer, limits);
+  const held = await letGo(context, cutover, limits);
   const note =
     (follower === null
       ? ''
@@ -124,16 +129,16 @@ export async function undoCutover(
 /** null: nothing is held any more. Otherwise what is in the way; `resumeCutover` finds the mark and goes on. */
 async function letGo(
   context: MigrationContext,
-  newcomer: Side,
+  { attempt, to }: CutoverState,
   { lockTimeoutMs }: UndoLimits,
 ): Promise<string | null> {
-  if (!hasTraffic(context)) return null;
+  if (!hasTraffic(context)) return saysHeld(attempt) ? heldByOthers(attempt) : null;
   try {
     await letTrafficGo(context);
   } catch (error) {
     return `traffic may still be held, and is let go later (${messageOf(error)})`;
   }
-  await clearStaleMark(context, newcomer, lockTimeoutMs).catch(() => {});
+  await clearStaleMark(context, to, lockTimeoutMs).catch(() => {});
   return null;
 }
 

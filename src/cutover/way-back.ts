@@ -40,7 +40,7 @@ export async function wayBack(
   const obstacles = checks
     .filter(({ verdict }) => verdict === 'fail' || verdict === 'unknown')
     .map(({ message, fix }) => ({ reason: message, fix }));
-  const drain = drainBefore(following, limits);
+  const drain = await drainBefore(context, following, limits);
   if (drain.obstacle !== null) obstacles.push(drain.obstacle);
   const ready = obstacles.length === 0 && prediction !== null;
   return {
@@ -51,24 +51,41 @@ export async function wayBack(
   };
 }
 
-/** What has to be applied before the hold begins, while writes flow; a rollback waits for that no longer than `drainTimeoutMs`. */
-function drainBefore(
+/** Between two looks at a queue that is too long. */
+const GROWTH_MS = 500;
+
+/**
+ * What has to be applied before the hold begins, while writes flow; a rollback waits for that no longer than `drainTimeoutMs`. Computed from how fast the queue
+ * becomes shorter: what workers apply says nothing where as much comes in.
+ */
+async function drainBefore(
+  { runtime, stores }: MigrationContext,
   { queue, changesPerSecond, side }: Following,
   { waitingMax, drainTimeoutMs }: CutoverLimits,
-): { readonly ms: number; readonly obstacle: Obstacle | null } {
-  const excess = Math.max(0, (queue?.waiting ?? 0) - waitingMax);
-  if (excess === 0) return { ms: 0, obstacle: null };
-  const rate = changesPerSecond ?? 0;
-  const ms = (excess * 1_000) / rate;
+): Promise<{ readonly ms: number; readonly obstacle: Obstacle | null }> {
+  const { clock } = runtime;
+  const waiting = queue?.waiting ?? 0;
+  if (waiting <= waitingMax) return { ms: 0, obstacle: null };
+  const began = clock.monotonic();
+  const first = await stores[side].queue.depth();
+  await clock.sleep(GROWTH_MS);
+  const last = await stores[side].queue.depth();
+  const perSecond = ((first.waiting - last.waiting) * 1_000) / (clock.monotonic() - began);
+  const excess = Math.max(0, last.waiting - waitingMax);
+  const ms = excess === 0 ? 0 : perSecond > 0 ? (excess * 1_000) / perSecond : Infinity;
   if (ms <= drainTimeoutMs) return { ms, obstacle: null };
+  const applied =
+    changesPerSecond === null ? '' : `, although ${Math.round(changesPerSecond)} are applied`;
   const told =
-    rate === 0
-      ? 'how fast they are applied is not known yet'
-      : `at ${Math.round(rate)} a second they come down to ${waitingMax} in ${Math.ceil(ms / 1_000)} s`;
+    perSecond > 0
+      ? `at ${Math.round(perSecond)} fewer a second they come down to ${waitingMax} in ${Math.ceil(ms / 1_000)} s`
+      : perSecond === 0
+        ? `they do not become fewer${applied && `${applied} a second`}`
+        : `they grow by ${Math.round(-perSecond)} a second${applied}`;
   return {
     ms,
     obstacle: {
-      reason: `${queue?.waiting ?? 0} changes wait in the queue of the ${side}, and ${told}; a rollback waits ${Math.round(drainTimeoutMs / 1_000)} s for that.`,
+      reason: `${last.waiting} changes wait in the queue of the ${side}, and ${told}; a rollback waits ${Math.round(drainTimeoutMs / 1_000)} s for that.`,
       fix: 'Wait, add workers, or allow more (switch.drainTimeoutMs).',
     },
   };

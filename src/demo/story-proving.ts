@@ -1,6 +1,6 @@
 /** The middle of the story: the target is compared, read in the shadow, read for real, spoiled, repaired, and left again. */
 import pg from 'pg';
-import type { Mismatch } from '../control/index.ts';
+import { comparatorsOf, type Mismatch } from '../control/index.ts';
 import { decodeKey } from '../record/index.ts';
 import {
   persistentTotal,
@@ -30,6 +30,7 @@ export async function verifyAll(world: StoryWorld): Promise<void> {
       finished: report.outcome !== 'stopped',
       open: persistentTotal(report) + report.unresolved,
       startedAtMs: report.startedAtMs,
+      comparators: comparatorsOf(context.migration, report.startedAtMs),
     },
   });
 }

@@ -68,6 +68,11 @@ export const errorCatalogue = {
     'A store carries the guard of a migration that this control store does not know: there are two control stores, or this is an old copy.',
     'Use the control store that runs the migration (`control` in the configuration, or the folder of its file); only if it is lost for good, stop every process and remove what it left with `changeover abort --take-over`.',
   ),
+  STORE_RESTORED: entry(
+    'halt',
+    'A store is not as this migration left it: restored from a backup, or another server.',
+    'After a rescue, while its gap is open: `changeover rescue collect --sweep` compares every record instead of believing queue and log. Otherwise nothing that the store says about itself counts: compare in full (`changeover verify`), or `changeover abort` and start anew.',
+  ),
   STORE_UNAVAILABLE: entry(
     'retry',
     'A store cannot be reached, or refused the connection.',

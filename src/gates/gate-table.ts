@@ -1,4 +1,6 @@
 import type { Phase } from '../migration/index.ts';
+import { approved } from './approval-gate.ts';
+import { rollbackDrilled } from './drill-gate.ts';
 import type { Gate } from './gate.ts';
 import {
   logKept,
@@ -6,8 +8,10 @@ import {
   noDeadLettersAtSwitch,
   noMismatches,
   queueLag,
-  shadowReadParity,
 } from './health-gates.ts';
+import { latencyRatio } from './latency-gate.ts';
+import { coverage, shadowReadParity } from './parity-gates.ts';
+import type { GateProfile } from './profile.ts';
 import {
   backfillComplete,
   everyoneFollows,
@@ -21,9 +25,9 @@ import { dialComplete, reverseReady } from './switch-gates.ts';
 export const gateTable: Readonly<Record<Phase, readonly Gate[]>> = {
   off: [],
   'shadow-write': [],
-  'dual-write': [fleetAcknowledged],
-  backfill: [everyoneFollows, logKept],
-  'shadow-read': [fleetAcknowledged, backfillComplete, noDeadLetters, queueLag, logKept],
+  'dual-write': [fleetAcknowledged, approved],
+  backfill: [everyoneFollows, logKept, approved],
+  'shadow-read': [fleetAcknowledged, backfillComplete, noDeadLetters, queueLag, logKept, approved],
   'read-switch': [
     fleetAcknowledged,
     backfillComplete,
@@ -34,6 +38,9 @@ export const gateTable: Readonly<Record<Phase, readonly Gate[]>> = {
     noRogueWrites,
     noMismatches,
     shadowReadParity,
+    coverage,
+    latencyRatio,
+    approved,
   ],
   'write-switch': [
     fleetAcknowledged,
@@ -44,8 +51,31 @@ export const gateTable: Readonly<Record<Phase, readonly Gate[]>> = {
     noRogueWrites,
     noMismatches,
     shadowReadParity,
+    coverage,
+    latencyRatio,
     dialComplete,
     reverseReady,
+    rollbackDrilled,
+    approved,
   ],
-  retired: [fleetAcknowledged, noDeadLetters, queueLag, logKept, noRogueWrites, noMismatches],
+  retired: [
+    fleetAcknowledged,
+    noDeadLetters,
+    queueLag,
+    logKept,
+    noRogueWrites,
+    noMismatches,
+    approved,
+  ],
 };
+
+/** The standard gates that these thresholds ask before `to`. */
+export const gatesBefore = (to: Phase, profile: GateProfile): readonly Gate[] =>
+  gateTable[to].filter(({ asked }) => asked?.(profile, to) ?? true);
+
+/** Every standard gate by name: no other gate may be called so. */
+export const standardGateNames: ReadonlySet<string> = new Set(
+  Object.values(gateTable)
+    .flat()
+    .map(({ name }) => name),
+);

@@ -1,7 +1,13 @@
-import { type AuditEntry, describeInstances, laggards } from '../control/index.ts';
+import {
+  type AuditEntry,
+  type BackfillCheckpoint,
+  comparatorsOf,
+  describeInstances,
+  laggards,
+} from '../control/index.ts';
 import { counted, fail, pass, unknown } from './answers.ts';
 import { followingBegan, phaseEntered } from './following-began.ts';
-import type { Gate } from './gate.ts';
+import type { Gate, GateForecast } from './gate.ts';
 
 /**
  * Every registered router routes by the version at which following began, or a later one. An expired lease does not count as gone: a
@@ -58,6 +64,7 @@ export const backfillComplete: Gate = {
   overridable: true,
   async evaluate({ context, state }) {
     const open: string[] = [];
+    const copying: BackfillCheckpoint[] = [];
     const evidence: Record<string, unknown> = {};
     for (const name of context.migration.collections.keys()) {
       const checkpoint = await context.control.checkpoint(context.migration.name, name);
@@ -68,16 +75,42 @@ export const backfillComplete: Gate = {
         rowsDead: own.rowsDead,
       };
       if (own === null) open.push(`${name} has not begun`);
-      else if (own.finishedAtMs === null) open.push(`${name} has read ${own.rowsRead} rows`);
+      else if (own.finishedAtMs === null) {
+        open.push(`${name} has read ${own.rowsRead} rows`);
+        copying.push(own);
+      }
     }
     return open.length === 0
       ? pass(
           `Backfill is finished for ${counted(context.migration.collections.size, 'collection')}.`,
           evidence,
         )
-      : fail(`Backfill is not finished: ${open.join(', ')}.`, evidence);
+      : fail(
+          `Backfill is not finished: ${open.join(', ')}.`,
+          evidence,
+          copyForecast(copying, open.length, context.runtime.clock.now()),
+        );
   },
 };
+
+/** By the rows of each copy so far and the planner's estimate of what there is. One that has not begun tells nothing. */
+function copyForecast(
+  copying: readonly BackfillCheckpoint[],
+  open: number,
+  nowMs: number,
+): GateForecast {
+  const ends = copying.map(({ rowsRead, estimatedRows, startedAtMs }) => {
+    const left = Math.max(0, estimatedRows - rowsRead);
+    return rowsRead === 0 ? null : nowMs + (left * (nowMs - startedAtMs)) / rowsRead;
+  });
+  const known = ends.flatMap((end) => end ?? []);
+  if (known.length < open)
+    return { atMs: null, text: 'cannot be predicted: a collection has not begun to be copied' };
+  return {
+    atMs: Math.max(...known),
+    text: 'by the rows copied so far and an estimate of the rest',
+  };
+}
 
 /** What a verify note in the audit says: `detail` of action `verify`. */
 interface VerifyNote {
@@ -85,11 +118,14 @@ interface VerifyNote {
   readonly finished: boolean;
   readonly open: number;
   readonly startedAtMs: number;
+  /** Collection → fingerprint of the comparator. */
+  readonly comparators: Readonly<Record<string, unknown>>;
 }
 
 /**
  * Whole collections were compared after the backfill, without a gap in following since, and no mismatch was left. Reads the audit notes
- * `verify` whose detail is `{ generation, collections, finished, open, startedAtMs }`.
+ * `verify` whose detail is `{ generation, collections, finished, open, startedAtMs, comparators }`. One by another comparator than that of now, or by one that
+ * it does not name, proves nothing.
  */
 export const verifyPassed: Gate = {
   name: 'verify-passed',
@@ -100,8 +136,10 @@ export const verifyPassed: Gate = {
     if (began === null)
       return unknown('The audit does not tell since when the follower has had every change.');
     const notes = began.since.flatMap((entry) => verifyNote(entry, state.generation));
+    const now = comparatorsOf(context.migration, context.runtime.clock.now());
     const lacking: string[] = [];
     const differing: string[] = [];
+    const outdated: string[] = [];
     for (const name of context.migration.collections.keys()) {
       const checkpoint = await context.control.checkpoint(context.migration.name, name);
       const copied = checkpoint?.generation === state.generation ? checkpoint.finishedAtMs : null;
@@ -110,9 +148,10 @@ export const verifyPassed: Gate = {
           finished && (collections?.includes(name) ?? true) && startedAtMs >= (copied ?? 0),
       );
       if (note === undefined) lacking.push(name);
+      else if (note.comparators[name] !== now[name]) outdated.push(name);
       else if (note.open > 0) differing.push(`${name} (${note.open})`);
     }
-    const evidence = { notes: notes.length, lacking, differing };
+    const evidence = { notes: notes.length, lacking, differing, outdated };
     if (differing.length > 0)
       return fail(
         `The last comparison left mismatches: ${differing.join(', ')}. Repair and verify again.`,
@@ -123,29 +162,38 @@ export const verifyPassed: Gate = {
         `Not compared in full since the backfill: ${lacking.join(', ')}. Run verify.`,
         evidence,
       );
+    if (outdated.length > 0)
+      return unknown(
+        `Compared in full, but by another comparator (mapping, transformVersion, exemptions or release): ${outdated.join(', ')}. Run verify.`,
+        evidence,
+      );
     return pass('Every collection was compared in full and was equal.', evidence);
   },
 };
 
-/** Every collection was compared in full, and left equal, by comparisons that began after `sinceMs`. */
+/** Every collection was compared in full by the comparator of now, and left equal, by comparisons that began after `sinceMs`. */
 export function verifiedSince(
   entries: readonly AuditEntry[],
   generation: number,
-  collections: readonly string[],
+  comparators: Readonly<Record<string, string>>,
   sinceMs: number,
 ): boolean {
   const notes = entries.flatMap((entry) => verifyNote(entry, generation));
-  return collections.every((name) =>
+  return Object.entries(comparators).every(([name, comparator]) =>
     notes.some(
-      ({ collections: compared, finished, open, startedAtMs }) =>
-        finished && open === 0 && startedAtMs > sinceMs && (compared?.includes(name) ?? true),
+      (note) =>
+        note.finished &&
+        note.open === 0 &&
+        note.startedAtMs > sinceMs &&
+        note.comparators[name] === comparator &&
+        (note.collections?.includes(name) ?? true),
     ),
   );
 }
 
 function verifyNote({ action, detail, atMs }: AuditEntry, generation: number): VerifyNote[] {
   if (action !== 'verify' || (detail['generation'] ?? generation) !== generation) return [];
-  const { collections, collection, finished, open, startedAtMs } = detail;
+  const { collections, collection, finished, open, startedAtMs, comparators } = detail;
   // Without a count nothing is proven.
   if (typeof open !== 'number') return [];
   const one = typeof collection === 'string' ? [collection] : null;
@@ -155,6 +203,10 @@ function verifyNote({ action, detail, atMs }: AuditEntry, generation: number): V
       finished: finished !== false,
       open,
       startedAtMs: typeof startedAtMs === 'number' ? startedAtMs : atMs,
+      comparators:
+        typeof comparators === 'object' && comparators !== null
+          ? (comparators as Readonly<Record<string, unknown>>)
+          : {},
     },
   ];
 }

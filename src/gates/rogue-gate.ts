@@ -1,4 +1,4 @@
-import { type AuditEntry, rogueWriteNote } from '../control/index.ts';
+import { type AuditEntry, comparatorsOf, rogueWriteNote } from '../control/index.ts';
 import { followerOf } from '../migration/index.ts';
 import { counted, fail, pass, unknown } from './answers.ts';
 import { followingBegan } from './following-began.ts';
@@ -36,8 +36,10 @@ export const noRogueWrites: Gate = {
     const began = await followingBegan(context, state);
     const note = began?.since.find(({ action }) => action === rogueWriteNote);
     const told = note !== undefined && isOf(note, side, total, writes[0]?.atMs ?? 0);
-    const names = [...context.migration.collections.keys()];
-    if (began !== null && told && verifiedSince(began.since, state.generation, names, note.atMs))
+    const comparators = comparatorsOf(context.migration, context.runtime.clock.now());
+    const verified = (sinceMs: number): boolean =>
+      began !== null && verifiedSince(began.since, state.generation, comparators, sinceMs);
+    if (told && verified(note.atMs))
       return pass(
         `${counted(total, 'foreign write')} to the ${side}, and a full comparison since then found both stores equal.`,
         evidence,

@@ -62,6 +62,8 @@ export interface OpenStream {
 export interface ChangeStream {
   /** The next changes, waiting at most `waitMs`; then a batch without changes, whose checkpoint may have moved. Rejects after `close`, or when the stream has ended. */
   next(waitMs: number): Promise<LogBatch>;
+  /** Nobody will ask for a while: nothing need be read until the next `next`, which takes in what has come meanwhile first. */
+  rest?(): void;
   /** The follower has committed this: the log before it may go. */
   confirm(checkpoint: LogCheckpoint): void;
   /** Idempotent. */

@@ -1,5 +1,6 @@
 import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
 import type { DataRecord } from '../record/index.ts';
+import type { ModifiedSetting, ParitySetting, RepairSetting } from './checking.ts';
 import type { Side } from './phase.ts';
 
 /** The rows of one child table that belong to a record. One level: a child has no children. */
@@ -68,6 +69,16 @@ export interface Collection {
   readonly ignore: Readonly<Record<string, IgnoredField>>;
   /** Raise it when a transform changes: it resets the evidence window. */
   readonly transformVersion: number;
+  /** What becomes of each column between stores that spell values differently, as text: a change of it resets the evidence window, too. Absent: nothing. */
+  readonly mapping?: string;
+  /** Fields (`column`, `child.column`) whose values are kept and shown as keyed hashes only. Absent: none. */
+  readonly redact?: readonly string[] | 'all';
+  /** Background comparison. Absent: off. */
+  readonly parity?: ParitySetting;
+  /** The sweeper over a modification time. Absent: off. */
+  readonly modified?: ModifiedSetting;
+  /** What becomes of confirmed mismatches. Absent: a person decides. */
+  readonly repair?: RepairSetting;
 }
 
 /** The migration as the engines see it. Frozen. */

@@ -36,6 +36,8 @@ export type ChangeoverEvent =
   | {
       readonly type: 'shadow-read';
       readonly collection: string;
+      /** The store that was read beside the one that answered; absent: it was not read. */
+      readonly side?: Side;
       readonly outcome: 'matched' | 'suspect' | 'shed' | 'timed-out' | 'failed';
       readonly ms: number;
     }
@@ -138,6 +140,12 @@ export type ChangeoverEvent =
       readonly collection: string;
       readonly kind: 'missing' | 'extra' | 'different';
       readonly status: 'suspect' | 'transient' | 'open' | 'repaired';
+    }
+  | {
+      /** Repair of a collection stopped by itself because too much differs, or a person has let it go on. */
+      readonly type: 'repair';
+      readonly collection: string;
+      readonly stopped: boolean;
     }
   | {
       readonly type: 'cutover';

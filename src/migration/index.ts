@@ -1,3 +1,4 @@
+export type { ModifiedSetting, ParitySetting, RepairSetting } from './checking.ts';
 export {
   type Capture,
   type ChildShape,

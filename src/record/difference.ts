@@ -1,3 +1,4 @@
+import type { MismatchClass } from './mismatch-class.ts';
 import type { DataRecord, Row, Scalar } from './value.ts';
 
 /** One field that differs. For child rows the field is `child[key].column`; a missing row has null on one side for `child[key]`. */
@@ -5,6 +6,12 @@ export interface FieldDifference {
   readonly field: string;
   readonly expected: Scalar;
   readonly actual: Scalar;
+  /** What the authority itself holds under that name, where it spells it otherwise. */
+  readonly raw?: Scalar;
+  /** Why it differs; absent: nobody has looked. */
+  readonly class?: MismatchClass;
+  /** The values are keyed hashes: alike exactly when the values are. */
+  readonly hidden?: true;
 }
 
 /** How child rows are paired: child name → key columns. */

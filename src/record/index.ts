@@ -1,6 +1,13 @@
 export type { Change, Origin } from './change.ts';
 export { type ChildKeys, differences, type FieldDifference } from './difference.ts';
 export { decodeKey, encodeKey, type Key, keyOf, toKey } from './key.ts';
+export {
+  type ClassDescription,
+  classTable,
+  type MismatchClass,
+  mismatchClasses,
+  mostTelling,
+} from './mismatch-class.ts';
 export type { Position } from './position.ts';
 export {
   type DataRecord,

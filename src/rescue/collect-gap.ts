@@ -39,8 +39,7 @@ const SEQUENCES_MS = 5_000;
  * forward run again. Idempotent and repeatable up to the change of state, by any process: the target is sealed, so every look at it
  * sees the same, and what is written down already stays.
  *
- * STORE_UNAVAILABLE while the target does not answer; CONTROL_MISMATCH and LOG_LOST when its guard, queue or log are not those that the rescue
- * left: then with `sweep`.
+ * STORE_UNAVAILABLE while the target does not answer; STORE_RESTORED when its guard or log are not those that the rescue left: then with `sweep`.
  */
 export async function collectGap(
   context: MigrationContext,

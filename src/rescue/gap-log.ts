@@ -1,6 +1,6 @@
 import { coalesce, LogRoutes, loggedCollections, streamEnds } from '../capture/index.ts';
-import { ChangeoverError } from '../errors/index.ts';
-import type { ChangeStream } from '../log/index.ts';
+import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
+import type { ChangeStream, LogCheckpoint } from '../log/index.ts';
 import type { OpenGap } from './open-gap.ts';
 import { recordKeys } from './record-keys.ts';
 
@@ -23,17 +23,33 @@ export async function collectFromLog(gap: OpenGap, signal: AbortSignal): Promise
   const { context } = gap;
   const ends = streamEnds(context, 'target', gap.gap.epoch);
   if (ends === null) return null;
-  const from = await ends.door.checkpoint(ends.stream);
-  if (from === null)
-    throw new ChangeoverError(
-      'LOG_LOST',
-      `The source does not know how far it has followed ${ends.stream}, the log of the target. \`changeover rescue collect --sweep\` compares everything instead.`,
-      { data: { stream: ends.stream } },
-    );
+  const from = await ends.door.checkpoint(ends.stream, { durable: true });
+  if (from === null) throw lost(`the source does not know how far it has followed ${ends.stream}`);
+  try {
+    return await readFrom(gap, { ...ends, from }, signal);
+  } catch (error) {
+    // Its own remedy, to start anew, would give away what only the target has.
+    throw isChangeoverError(error, 'LOG_LOST') ? lost(messageOf(error), error) : error;
+  }
+}
+
+const lost = (why: string, cause?: unknown): ChangeoverError =>
+  new ChangeoverError(
+    'STORE_RESTORED',
+    `The log of the target does not tell the gap: ${why} The target was restored, or is another server, or its log was purged. \`changeover rescue collect --sweep\` compares everything instead.`,
+    { cause },
+  );
+
+async function readFrom(
+  gap: OpenGap,
+  ends: NonNullable<ReturnType<typeof streamEnds>> & { readonly from: LogCheckpoint },
+  signal: AbortSignal,
+): Promise<GapLog> {
+  const { context } = gap;
   const token = context.runtime.random.id();
   await ends.log.challenge(token);
   const limits = { changesMax: 2_000, bytesMax: 4 * 1024 * 1024, whole: false };
-  const reader = await ends.log.open({ stream: ends.stream, from, ...limits });
+  const reader = await ends.log.open({ stream: ends.stream, from: ends.from, ...limits });
   try {
     return await readTo(gap, reader, token, signal);
   } finally {

@@ -31,7 +31,7 @@ export type SealedTarget = 'as-left' | 'restored';
  * target that answers again. Sound because the guard is read *before* the state: while this gap is uncollected no attempt is under way, and no
  * other role is right, so whatever the row says is a leftover of the epoch that ended; and the change is a compare-and-set from exactly that row.
  *
- * CONTROL_MISMATCH when the row is one that the rescue cannot have left: a target that was restored from a backup, or of a later epoch. `anyway` seals the
+ * STORE_RESTORED when the row is one that the rescue cannot have left: a target that was restored from a backup, or of a later epoch. `anyway` seals the
  * former, for a gap that is found by comparison; `endComparison` ends that.
  */
 export async function sealTarget(
@@ -45,13 +45,7 @@ export async function sealTarget(
     if (gap?.gap.stage !== 'uncollected') return 'as-left';
     const sealed = sealedIn(gap);
     if (isSame(row, sealed)) return 'as-left';
-    const wasAuthority =
-      row.epoch === gap.gap.epoch && (row.role === 'authority' || row.role === 'sealed');
-    // By the rescue, or by a rollback that was abandoned before it: everything of that one was drained.
-    const flipped =
-      row.epoch === gap.state.epoch &&
-      (row.role === 'sealed' || (row.role === 'follower' && row.attempt !== null));
-    if (wasAuthority || flipped) {
+    if (await mayBeLeft(row, gap)) {
       if (await guard.change(row, sealed, LOCK_MS)) return 'as-left';
       continue;
     }
@@ -60,6 +54,35 @@ export async function sealTarget(
     if (isSame(row, toCompare) || (await guard.change(row, toCompare, LOCK_MS))) return 'restored';
   }
   throw new ChangeoverError('STORE_CONFLICT', 'The guard of the target changes all the time.');
+}
+
+/** Could this rescue, or a rollback that was abandoned before it, have left the row? */
+async function mayBeLeft(row: GuardState, gap: OpenGap): Promise<boolean> {
+  if (row.epoch === gap.state.epoch && row.role === 'sealed') return true;
+  // One that had sealed the target before it moved authority left nothing else: an authority of that epoch is a copy of before.
+  if ((await rescueKind(gap)) === 'sealed') return false;
+  // Everything of an abandoned rollback was drained.
+  const abandoned =
+    row.epoch === gap.state.epoch && row.role === 'follower' && row.attempt !== null;
+  const wasAuthority =
+    row.epoch === gap.gap.epoch && (row.role === 'authority' || row.role === 'sealed');
+  return abandoned || wasAuthority;
+}
+
+const HISTORY_NEAR = 500;
+const HISTORY_ALL = 1_000_000;
+
+/** How the gap was opened, by the audit; null: it does not say. */
+async function rescueKind({ context, gap }: OpenGap): Promise<unknown> {
+  for (const limit of [HISTORY_NEAR, HISTORY_ALL]) {
+    const lines = await context.control.history(context.migration.name, limit);
+    const begun = lines.find(
+      ({ action, detail }) => action === 'cutover-begin' && detail['attempt'] === gap.rescue,
+    );
+    if (begun !== undefined) return begun.detail['rescue'] ?? null;
+    if (lines.length < limit) break;
+  }
+  return null;
 }
 
 /** A restored target has been compared, and every difference is in the ledger. */
@@ -91,8 +114,8 @@ const isSame = (a: GuardState, b: GuardState): boolean =>
 
 function strange(row: GuardState, { gap, state }: OpenGap): ChangeoverError {
   return new ChangeoverError(
-    'CONTROL_MISMATCH',
-    `The guard of the target is ${describeGuard(row)}; the rescue left authority/${gap.epoch} or sealed/${state.epoch}. The target may have been restored from a backup: then its queue and log do not tell the gap, and \`changeover rescue collect --sweep\` compares everything instead.`,
+    'STORE_RESTORED',
+    `The guard of the target is ${describeGuard(row)}; and this rescue did not leave it so (gap of epoch ${gap.epoch}, now ${state.epoch}). The target was restored from a backup, or is another server: its queue and log do not tell the whole gap, and \`changeover rescue collect --sweep\` compares everything instead.`,
     { data: { role: row.role, epoch: row.epoch } },
   );
 }

@@ -105,10 +105,11 @@ export class ReadPath {
       }
       if (answer === undefined)
         answer = await this.#readAuthority(collection, side, key, bearer, state);
+      const servedMs = timed(why, clock.monotonic() - started);
       const shown = side === view ? answer : toFollower(collection, view, answer);
       this.#emit(collection.name, side, why, 'ok', clock.monotonic() - started);
       if (routingTable[state.phase].shadowReads && !state.gap)
-        this.#shadow.keyed(collection, state, side, key, answer);
+        this.#shadow.keyed(collection, state, side, key, answer, servedMs);
       return shown;
     } catch (error) {
       this.#emit(collection.name, side, why, 'failed', clock.monotonic() - started);
@@ -140,10 +141,12 @@ export class ReadPath {
     try {
       if (bearer && bearer.epoch > state.epoch) throw behind();
       if (bearer) await refuseBehindGap(this.#context, state, lostIn(state, bearer.entries));
+      const called = clock.monotonic();
       const answer = await closures[side]();
+      const servedMs = clock.monotonic() - called;
       this.#emit(name, side, why, 'ok', clock.monotonic() - started);
       if (routingTable[state.phase].shadowReads && !state.gap)
-        this.#shadow.closures(name, closures, side, answer, same);
+        this.#shadow.closures(name, closures, side, answer, servedMs, same);
       return answer;
     } catch (error) {
       this.#emit(name, side, why, 'failed', clock.monotonic() - started);
@@ -209,6 +212,10 @@ export class ReadPath {
     return answer?.record ?? null;
   }
 }
+
+/** How long the store took; null where another one was asked in vain before. */
+const timed = (why: Why, ms: number): number | null =>
+  why === 'token' || why === 'fallback' ? null : ms;
 
 interface Bearer {
   readonly entries: readonly TokenEntry[];

@@ -1,4 +1,4 @@
-import type { MigrationContext } from '../control/index.ts';
+import { type MigrationContext, recordSamples, type SampleRecorder } from '../control/index.ts';
 import {
   type Collection,
   collectionOf,
@@ -101,6 +101,7 @@ class RoutingRouter implements Router {
   readonly #context: MigrationContext;
   readonly #options: RouterOptions;
   readonly #view: StateView;
+  readonly #samples: SampleRecorder;
   readonly #tokens: TokenCodec;
   readonly #settler: JournalSettler;
   readonly #follower: FollowerWriter;
@@ -112,6 +113,7 @@ class RoutingRouter implements Router {
     this.#context = context;
     this.#options = options;
     this.#view = view;
+    this.#samples = recordSamples(context, 'router');
     this.#tokens = createTokenCodec(options.tokenSecret);
     this.#settler = createJournalSettler(context, 10);
     this.#follower = createFollowerWriter(context, options, this.#settler);
@@ -167,7 +169,7 @@ class RoutingRouter implements Router {
     await this.#view.quiesce(this.#options.authorityTimeoutMs);
     await this.settle(this.#options.followerTimeoutMs);
     this.#shadow.close();
-    await this.#view.close();
+    await Promise.all([this.#samples.close(), this.#view.close()]);
   }
 }
 

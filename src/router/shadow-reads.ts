@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { EvidenceCounts, MigrationContext, Mismatch } from '../control/index.ts';
+import { type MigrationContext, recordSubject, subjectOf } from '../control/index.ts';
 import { isChangeoverError } from '../errors/index.ts';
 import {
   authorityOf,
@@ -16,12 +16,22 @@ import {
   encodeKey,
   type FieldDifference,
   type Key,
+  keyOf,
 } from '../record/index.ts';
 import { withDeadline } from '../runtime/index.ts';
+import { answerText } from './answer-text.ts';
 import type { RouterOptions } from './router-options.ts';
+import { createShadowCounts, type Outcome, type ShadowCounts } from './shadow-counts.ts';
 import { snapshot } from './snapshot.ts';
 
-type Outcome = 'matched' | 'suspect' | 'shed' | 'timed-out' | 'failed';
+/** How a shadow read ended. */
+interface Ended {
+  readonly outcome: Outcome;
+  /** What was compared; null: it does not count as proof. */
+  readonly subject: string | null;
+}
+
+const suspected: Ended = { outcome: 'suspect', subject: null };
 
 /** Repeats reads on the other store and compares, off the caller's path: never slows, fails or changes an answer. */
 export interface ShadowReads {
@@ -31,12 +41,15 @@ export interface ShadowReads {
     servedBy: Side,
     key: Key,
     answer: DataRecord | null,
+    /** How long the store that served took; null: not known, or something else was tried before. */
+    servedMs: number | null,
   ): void;
   closures<T>(
     name: string,
     closures: Readonly<Record<Side, () => Promise<T>>>,
     servedBy: Side,
     answer: T,
+    servedMs: number | null,
     same?: (a: T, b: T) => boolean,
   ): void;
   /** Counts and suspects told so far are in the control store, or were given up. */
@@ -44,9 +57,6 @@ export interface ShadowReads {
   /** Ends the regular flush. Flush before. */
   close(): void;
 }
-
-/** Suspects kept between two flushes; more are counted but not remembered (verify finds them too). */
-const suspectsMax = 1_000;
 
 export function createShadowReads(context: MigrationContext, options: RouterOptions): ShadowReads {
   return new CountingShadowReads(context, options);
@@ -58,8 +68,7 @@ class CountingShadowReads implements ShadowReads {
   #running = 0;
   /** The next turn of the event loop, while somebody waits for it. */
   #turn: Promise<void> | null = null;
-  #counts = new Map<string, Record<Outcome, number>>();
-  #suspects = new Map<string, Mismatch>();
+  readonly #counts: ShadowCounts;
   #cancelFlush: () => void = () => {};
   #closed = false;
   readonly #childKeys = new Map<string, ChildKeys>();
@@ -67,6 +76,7 @@ class CountingShadowReads implements ShadowReads {
   constructor(context: MigrationContext, options: RouterOptions) {
     this.#context = context;
     this.#options = options;
+    this.#counts = createShadowCounts(context);
     this.#scheduleFlush();
   }
 
@@ -76,33 +86,46 @@ class CountingShadowReads implements ShadowReads {
     servedBy: Side,
     key: Key,
     answer: DataRecord | null,
+    servedMs: number | null,
   ): void {
     if (!this.#admit(collection.name, collection.shadowReadSample)) return;
     // The caller may change what it was given: compare a copy. Child arrays are frozen by type only, so copy those rows as well.
     const served = answer === null ? null : snapshot(answer);
-    void this.#run(collection.name, () =>
-      this.#readKeyed(collection, authorityOf(state.phase), servedBy, key, served),
-    );
+    void this.#run(collection.name, otherSide[servedBy], servedMs, async (took) => {
+      const { records } = this.#context.stores[otherSide[servedBy]];
+      const [other] = await took(() => records.read(collection.name, [key]));
+      return this.#judge(
+        collection,
+        authorityOf(state.phase),
+        servedBy,
+        key,
+        served,
+        other?.record,
+      );
+    });
   }
 
-  async #readKeyed(
+  async #judge(
     collection: Collection,
     authority: Side,
     servedBy: Side,
     key: Key,
     served: DataRecord | null,
-  ): Promise<Outcome> {
-    const { records } = this.#context.stores[otherSide[servedBy]];
-    const [other] = await records.read(collection.name, [key]);
-    const shadow = other?.record ?? null;
+    shadow: DataRecord | null = null,
+  ): Promise<Ended> {
     const [authorityRecord, followerRecord] =
       servedBy === authority ? [served, shadow] : [shadow, served];
     const follower = otherSide[authority];
     const expected = toFollower(collection, follower, authorityRecord);
     const found = await this.#compare(collection, follower, expected, followerRecord);
-    if (found === null) return 'matched';
+    if (found === null) {
+      // A record that neither store has proves nothing of any record; and its key has any number of spellings.
+      if (authorityRecord === null) return { outcome: 'matched', subject: null };
+      const own = keyOf(authorityRecord, collection[authority].key);
+      return { outcome: 'matched', subject: recordSubject(own, authorityRecord) };
+    }
     this.#suspect(collection.name, encodeKey(key), expected, followerRecord, found);
-    return 'suspect';
+    return suspected;
   }
 
   closures<T>(
@@ -110,7 +133,8 @@ class CountingShadowReads implements ShadowReads {
     closures: Readonly<Record<Side, () => Promise<T>>>,
     servedBy: Side,
     answer: T,
-    same: (a: T, b: T) => boolean = isDeepStrictEqual,
+    servedMs: number | null,
+    same?: (a: T, b: T) => boolean,
   ): void {
     if (!this.#admit(name, 1)) return;
     let served: T;
@@ -121,15 +145,21 @@ class CountingShadowReads implements ShadowReads {
       this.#count(name, 'failed', 0);
       return;
     }
-    void this.#run(name, async () => {
-      const other = await closures[otherSide[servedBy]]();
-      if (same(served, other)) return 'matched';
+    const equal = same ?? isDeepStrictEqual;
+    // A comparison of one's own may pass over parts that are never twice the same: then nobody can tell a repeat.
+    const matched = (): Ended => {
+      const text = same ? null : answerText(served);
+      return { outcome: 'matched', subject: text === null ? null : subjectOf(name, text) };
+    };
+    void this.#run(name, otherSide[servedBy], servedMs, async (took) => {
+      const other = await took(closures[otherSide[servedBy]]);
+      if (equal(served, other)) return matched();
       // A write may have come between the two reads: only what still differs when both are read anew is a suspect.
       const [first, second] = await Promise.all([
         closures[servedBy](),
         closures[otherSide[servedBy]](),
       ]);
-      return same(first, second) ? 'matched' : 'suspect';
+      return equal(first, second) ? { outcome: 'matched', subject: null } : suspected;
     });
   }
 
@@ -143,23 +173,44 @@ class CountingShadowReads implements ShadowReads {
     return true;
   }
 
-  async #run(name: string, read: () => Promise<Outcome>): Promise<void> {
+  /** `read` times the call of the store by `took`: not the turn before it, nor the comparison. */
+  async #run(
+    name: string,
+    side: Side,
+    servedMs: number | null,
+    read: (took: <T>(call: () => Promise<T>) => Promise<T>) => Promise<Ended>,
+  ): Promise<void> {
     const { clock } = this.#context.runtime;
+    const { deadlineMs } = this.#options.shadow;
     const started = clock.monotonic();
     // A turn of the event loop first: the caller gets its answer before we do any work. One turn for all that ask in it, which is
     // half of what a shadow read costs its caller.
     this.#turn ??= clock.yield().then(this.#turned);
     await this.#turn;
-    const work = read();
+    let storeMs: number | null = null;
+    const work = read(async (call) => {
+      const called = clock.monotonic();
+      const answer = await call();
+      storeMs = clock.monotonic() - called;
+      return answer;
+    });
     // The place is free when the read has really ended, not when nobody waits for it any more: a hung store must not be piled up on.
     work.then(this.#free, this.#free);
-    let outcome: Outcome;
+    let ended: Ended;
     try {
-      outcome = await withDeadline(clock, this.#options.shadow.deadlineMs, 'A shadow read', work);
+      ended = await withDeadline(clock, deadlineMs, 'A shadow read', work);
     } catch (error) {
-      outcome = isChangeoverError(error, 'DEADLINE_EXCEEDED') ? 'timed-out' : 'failed';
+      const late = isChangeoverError(error, 'DEADLINE_EXCEEDED');
+      ended = { outcome: late ? 'timed-out' : 'failed', subject: null };
     }
-    this.#count(name, outcome, clock.monotonic() - started);
+    const { outcome, subject } = ended;
+    this.#count(name, outcome, clock.monotonic() - started, side);
+    if (subject !== null) this.#counts.prove(name, subject);
+    // The slow ones count most: one that was given up took at least so long.
+    const shadowMs = storeMs ?? (outcome === 'timed-out' ? deadlineMs : null);
+    if (servedMs === null || shadowMs === null || outcome === 'failed') return;
+    const latency = side === 'target' ? [servedMs, shadowMs] : [shadowMs, servedMs];
+    this.#counts.took(name, { source: latency[0] ?? 0, target: latency[1] ?? 0 });
   }
 
   readonly #turned = (): void => {
@@ -170,14 +221,10 @@ class CountingShadowReads implements ShadowReads {
     this.#running--;
   };
 
-  #count(name: string, outcome: Outcome, ms: number): void {
-    let counts = this.#counts.get(name);
-    if (!counts) {
-      counts = { matched: 0, suspect: 0, shed: 0, 'timed-out': 0, failed: 0 };
-      this.#counts.set(name, counts);
-    }
-    counts[outcome]++;
-    this.#context.events.emit({ type: 'shadow-read', collection: name, outcome, ms });
+  #count(name: string, outcome: Outcome, ms: number, side?: Side): void {
+    this.#counts.add(name, outcome);
+    const read = side === undefined ? {} : { side };
+    this.#context.events.emit({ type: 'shadow-read', collection: name, ...read, outcome, ms });
   }
 
   /** null: they agree. Text that differs is believed only after the follower's store has spelled the expected value itself. */
@@ -224,10 +271,9 @@ class CountingShadowReads implements ShadowReads {
     actual: DataRecord | null,
     found: readonly FieldDifference[],
   ): void {
-    if (this.#suspects.size >= suspectsMax) return;
     const now = this.#context.runtime.clock.now();
     const kind = expected === null ? 'extra' : actual === null ? 'missing' : 'different';
-    this.#suspects.set(`${collection} ${key}`, {
+    this.#counts.suspect({
       collection,
       key,
       kind,
@@ -249,45 +295,12 @@ class CountingShadowReads implements ShadowReads {
     });
   }
 
-  async flush(): Promise<void> {
-    const counts = this.#counts;
-    const suspects = this.#suspects;
-    if (counts.size === 0 && suspects.size === 0) return;
-    this.#counts = new Map();
-    this.#suspects = new Map();
-    const { control, migration, runtime } = this.#context;
-    const minute = Math.floor(runtime.clock.now() / 60_000);
-    const rows = [...counts].map(([collection, count]) => evidenceRow(collection, minute, count));
-    try {
-      if (suspects.size > 0)
-        await control.mismatches.record(migration.name, [...suspects.values()]);
-      await control.evidence.add(migration.name, rows);
-    } catch {
-      // Evidence that could not be kept is evidence that nobody has: the gates see fewer comparisons, never more.
-    }
+  flush(): Promise<void> {
+    return this.#counts.flush();
   }
 
   close(): void {
     this.#closed = true;
     this.#cancelFlush();
   }
-}
-
-function evidenceRow(
-  collection: string,
-  minute: number,
-  count: Record<Outcome, number>,
-): EvidenceCounts {
-  return {
-    collection,
-    detector: 'shadow-read',
-    minute,
-    compared: count.matched + count.suspect,
-    matched: count.matched,
-    suspect: count.suspect,
-    confirmed: 0,
-    shed: count.shed,
-    timedOut: count['timed-out'],
-    failed: count.failed,
-  };
 }

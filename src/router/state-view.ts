@@ -78,6 +78,7 @@ class FollowingView implements StateView {
   #reachable: boolean;
   readonly #stopWatching: () => void;
   #cancelHeartbeat: () => void = () => {};
+  #remembering: Promise<void> | undefined;
 
   constructor(
     context: MigrationContext,
@@ -89,7 +90,7 @@ class FollowingView implements StateView {
     this.#reachable = reachable;
     this.#options = options;
     this.#present = new SharedPass(first, this.#onEmpty);
-    void options.memory?.save(first);
+    this.#remember(first);
     this.#stopWatching = context.control.watch(
       context.migration.name,
       (state) => {
@@ -189,6 +190,7 @@ class FollowingView implements StateView {
     this.#stopWatching();
     this.#cancelHeartbeat();
     await this.#telling;
+    await this.#remembered();
     // Leaving the fleet says that nothing of ours can reach a store any more. While that is not true, it would be a lie.
     if (!this.#isIdle()) return;
     const { control, migration, instance, runtime } = this.#context;
@@ -202,12 +204,29 @@ class FollowingView implements StateView {
     if (this.#closed || state.version <= this.#present.state.version) return;
     if (this.#present.count > 0) this.#older = [...this.#older, this.#present];
     this.#present = new SharedPass(state, this.#onEmpty);
-    void this.#options.memory?.save(state);
+    this.#remember(state);
     this.#context.events.emit({ type: 'state', state });
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) waiter();
     this.#tellIfRisen();
+  }
+
+  #remember(state: MigrationState): void {
+    this.#remembering = this.#options.memory?.save(state);
+  }
+
+  /** Whoever closes may end the process or remove the folder next. A disk that hangs must not hold that up for ever. */
+  async #remembered(): Promise<void> {
+    if (this.#remembering === undefined) return;
+    const { clock } = this.#context.runtime;
+    const saved = withDeadline(
+      clock,
+      controlDeadlineMs,
+      'Remembering the state',
+      this.#remembering,
+    );
+    await saved.catch(() => {});
   }
 
   #setReachable(reachable: boolean, error?: string): void {

@@ -1,6 +1,6 @@
 import type { LogCheckpoint, LogStart } from '../log/index.ts';
 import type { Change, DataRecord, Key, Version } from '../record/index.ts';
-import type { KeyRange, StoredRecord } from './record-store.ts';
+import type { KeyRange, StoredRecord } from './record-reader.ts';
 import type { TextSource } from './text-source.ts';
 
 /**
@@ -119,6 +119,11 @@ export interface LogApply {
   readonly to: LogCheckpoint;
   /** Each key at most once, with its newest state. Collections in the order in which their records are to be written; deletes go the other way round. */
   readonly changes: readonly Change[];
+  /**
+   * It need not be on disk when it is answered: a store that can leaves that to a later commit, and a crash of it may take the last of these away,
+   * checkpoint and rows together. Default: false.
+   */
+  readonly lazy?: boolean;
 }
 
 /**
@@ -127,8 +132,14 @@ export interface LogApply {
  * Transactions of this door (and of `apply` and chunks) carry the mark by which this store's own log leaves them out: no loop.
  */
 export interface LogDoor {
-  /** null: this stream was never begun here. */
-  checkpoint(stream: string): Promise<LogCheckpoint | null>;
+  /**
+   * null: this stream was never begun here. `durable`: what is told has come to the disk, together with everything before it, and no crash of the store takes it back;
+   * without it what is seen now, which costs the store nothing.
+   */
+  checkpoint(
+    stream: string,
+    options?: { readonly durable?: boolean },
+  ): Promise<LogCheckpoint | null>;
   /** A stream begins here; one that has begun stays where it is. What the store holds afterwards. LOG_LOST when that is of another log. */
   begin(stream: string, start: LogStart): Promise<LogCheckpoint>;
   /** Errors as `Door.apply`, and CHECKPOINT_MOVED when the store holds something else than `from`: nothing was applied. Any number of changes. */
@@ -145,6 +156,8 @@ export interface LogDoor {
 export interface LogApplied {
   readonly applied: number;
   readonly stale: number;
+  /** This and everything that was applied before it is on disk. */
+  readonly durable: boolean;
 }
 
 /** The reading end of a bulk stream; opaque to engines: `MigrationStore`s of one engine understand each other. */

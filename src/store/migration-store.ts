@@ -4,8 +4,11 @@ import type { ChangeQueue } from '../queue/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { StoreCapabilities } from './capabilities.ts';
 import type { Door } from './door.ts';
+import type { GrantPlan } from './grant-plan.ts';
 import type { Guard } from './guard.ts';
+import type { ModifiedRows } from './modified-rows.ts';
 import type { StorePressure } from './pressure.ts';
+import type { SnapshotSource } from './record-reader.ts';
 import type { RecordStore } from './record-store.ts';
 import type { RogueWatch } from './rogue-watch.ts';
 import type { StoreSetup } from './setup.ts';
@@ -33,8 +36,12 @@ export interface MigrationStore {
   readonly log?: ChangeSource;
   /** Its rows as text, in bulk. Optional. */
   readonly text?: TextSource;
+  /** One moment of it, held for a while. Optional: without it, comparisons are proven by recheck. */
+  readonly snapshots?: SnapshotSource;
   /** How busy it is. Optional: without it, background work that is to look at it does not go on. */
   readonly pressure?: StorePressure;
+  /** Its rows by the time of their last change, for the sweeper. Optional. */
+  readonly modified?: ModifiedRows;
   /** What a change of authority would meet here. Optional: without it nobody is told who would be waited for. */
   readonly survey?: SwitchSurvey;
   /** Who writes here although it is the follower. Optional: without it nobody knows. */
@@ -70,4 +77,6 @@ export interface StoreConnector {
     runtime: Runtime,
     wanted?: { readonly types?: boolean },
   ): Promise<readonly TableDescription[]>;
+  /** Statements that make a role with the least privileges, each ended, comments between; contacts nothing. Without it there is nothing to be granted. */
+  grants?(plan: GrantPlan): readonly string[];
 }

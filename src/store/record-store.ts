@@ -1,25 +1,6 @@
 import type { LogMark } from '../log/index.ts';
 import type { DataRecord, Key, Version } from '../record/index.ts';
-
-/** A record with its canonical key, as the store gives it back. */
-export interface StoredRecord {
-  readonly key: Key;
-  readonly record: DataRecord;
-}
-
-/** Answer of a keyed read. */
-export interface ReadAnswer {
-  /** null: no such record. */
-  readonly record: DataRecord | null;
-  /** Highest version the door has let in for this key; null when unfenced or this store has no fence. */
-  readonly fence: Version | null;
-}
-
-/** Half-open range of keys in the store's key order: after < key ≤ until. null: no bound. */
-export interface KeyRange {
-  readonly after: Key | null;
-  readonly until: Key | null;
-}
+import type { RecordReader } from './record-reader.ts';
 
 /** A write by the application to the authority. */
 export interface AuthorityWrite {
@@ -82,8 +63,14 @@ export interface Reread {
   readonly version: Version;
 }
 
+/** How long a key's writers are waited for, and wait for us; ms. */
+export interface HoldLimits {
+  readonly waitMs: number;
+  readonly holdMs: number;
+}
+
 /**
- * Reads, and writes as the authority.
+ * Reads (each call sees a moment of its own), and writes as the authority.
  *
  * **Versions.** Per key, all of {own write, re-read, caller's transaction with `recordChange`} are serialized by a
  * per-key lock (PostgreSQL: transaction-level advisory lock) that is held until commit, and draw
@@ -96,17 +83,7 @@ export interface Reread {
  * Errors: STORE_UNAVAILABLE and STORE_CONFLICT (nothing was written), STORE_REJECTED, AUTHORITY_FENCED, OUTCOME_UNKNOWN (only
  * when COMMIT was sent and no answer came), DEADLINE_EXCEEDED (rolled back).
  */
-export interface RecordStore {
-  /** Answers in the order of `keys`. With `withFence` the fence is read in the same snapshot as the record or an *earlier* one. */
-  read(
-    collection: string,
-    keys: readonly Key[],
-    options?: { readonly withFence?: boolean; readonly signal?: AbortSignal },
-  ): Promise<readonly ReadAnswer[]>;
-  /** Up to `limit` records of the range in key order. Fewer than `limit`: the range is exhausted. One snapshot a call. */
-  scan(collection: string, range: KeyRange, limit: number): Promise<readonly StoredRecord[]>;
-  /** The key that is `rows` records after `range.after`, or the last key of the range; null when the range is empty. */
-  boundary(collection: string, range: KeyRange, rows: number): Promise<Key | null>;
+export interface RecordStore extends RecordReader {
   /** Largest key now, and the planner's estimate of the number of records. */
   extent(
     collection: string,
@@ -124,6 +101,17 @@ export interface RecordStore {
     epoch: number,
     seen?: LogMark,
   ): Promise<readonly Reread[]>;
+  /**
+   * Reads one key as `reread` does and keeps it locked while `work` runs, which has to end within `holdMs`: no write of it commits meanwhile. Waits for the lock at most
+   * `waitMs`, and for nothing else. `busy`: it was not to be had, or cannot be held. Optional: without it a key that never stands still stays undecided.
+   */
+  holdKey?<T>(
+    collection: string,
+    key: Key,
+    epoch: number,
+    limits: HoldLimits,
+    work: (held: Reread) => Promise<T>,
+  ): Promise<T | 'busy'>;
   /** The records as this store would give them back if they were stored (numeric scale, time zone, padding …). */
   canonicalise(collection: string, records: readonly DataRecord[]): Promise<readonly DataRecord[]>;
 }

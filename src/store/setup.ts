@@ -1,3 +1,5 @@
+import type { StoreFacts } from './store-facts.ts';
+
 /** One answer of the preflight. `unknown` is never pass. */
 export interface Finding {
   /** Stable id, e.g. `postgres/no-primary-key`. */
@@ -33,6 +35,8 @@ export interface DeferredIndexes {
 export interface StoreSetup {
   /** Connectivity, privileges, versions, keys, types, constraints. Never throws for a finding; changes nothing. */
   inspect(role: 'authority' | 'follower', plan?: InspectPlan): Promise<readonly Finding[]>;
+  /** What is set beside the other side's. Optional: what a store does not tell is not compared. */
+  readonly facts?: StoreFacts;
   /** Creates our schema, tables, sequence, disabled guard triggers. Idempotent. The guard's role starts as given if it was `idle`. */
   install(role: 'authority' | 'follower' | 'idle', epoch: number): Promise<void>;
   /**

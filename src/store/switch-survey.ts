@@ -11,6 +11,14 @@ export interface SwitchSurvey {
    * switch. What the guard said. STORE_CONFLICT after `lockTimeoutMs`: somebody's write stays open.
    */
   tryLock(lockTimeoutMs: number): Promise<GuardState>;
+  /** Shows the sign as long as `work` runs, at most `timeoutMs`. Optional: without it nobody can tell whether another way leads here. */
+  showSign?<T>(timeoutMs: number, work: (sign: StoreSign) => Promise<T>): Promise<T>;
+}
+
+/** Tells one store from every other, copies and standbys of it included, for as long as it is shown. */
+export interface StoreSign {
+  /** A statement that answers one row with one value: true in this store, for every user; false everywhere else of its engine. */
+  readonly question: string;
 }
 
 export interface SwitchFacts {

@@ -1,4 +1,4 @@
-import type { KeyRange } from './record-store.ts';
+import type { KeyRange } from './record-reader.ts';
 
 /**
  * Rows as text, for stores that take such text in bulk. Values are the canonical text of this store, separated by tabs, a line feed behind each row, `\N`

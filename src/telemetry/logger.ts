@@ -67,6 +67,10 @@ function lineOf(event: ChangeoverEvent): Line {
       return ['error', 'change became a dead letter', rest];
     case 'apply-failed':
       return ['warn', `changes of the ${event.side} were not applied`, rest];
+    case 'repair':
+      return event.stopped
+        ? ['error', 'repair stopped by itself: so much differs that it is a bug', rest]
+        : ['info', 'a person has let repair go on', rest];
     case 'rogue-writes':
       return event.notes > 0
         ? ['error', `somebody writes to the ${event.side}, which is the follower`, rest]

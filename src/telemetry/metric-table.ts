@@ -170,6 +170,11 @@ export const metricTable = {
     'status',
   ),
 
+  changeover_repair_stopped: gauge(
+    '1 when repair of the collection has stopped by itself because too much differs, until a person lets it go on.',
+    'collection',
+  ),
+
   changeover_cutover_steps_total: counter(
     'Steps of changes of authority, by outcome.',
     'step',

@@ -176,6 +176,11 @@ class MetricBook {
         this.#number('changeover_rogue_writes').cell(event.side).value = event.notes;
         this.#number('changeover_rogue_writes_total').cell(event.side).value += event.added;
         return;
+      case 'repair':
+        this.#number('changeover_repair_stopped').cell(event.collection).value = Number(
+          event.stopped,
+        );
+        return;
       case 'dead-letter':
         this.#number('changeover_dead_letters_total').cell(event.collection).value++;
         return;

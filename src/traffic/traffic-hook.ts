@@ -1,5 +1,5 @@
 import type { Side } from '../migration/index.ts';
-import type { Finding } from '../store/index.ts';
+import type { Finding, StoreSign } from '../store/index.ts';
 
 /**
  * Holds traffic to the stores that does not go through a router, for the moment of a change of authority: a pooler, a proxy, a queue consumer, an
@@ -17,6 +17,11 @@ export interface TrafficHook {
   check?(authority: Side): Promise<readonly Finding[]>;
   /** Just before a switch begins, with traffic flowing to `authority`: tries what can only be tried by doing it. A throw refuses the switch. */
   prepare?(authority: Side): Promise<void>;
+  /**
+   * Does what is led to `side` come to that store? Asks its sign there, over the way that traffic would take. Findings as of `check`; changes nothing. Asked with
+   * `check`, and again behind `prepare`.
+   */
+  look?(side: Side, sign: StoreSign): Promise<readonly Finding[]>;
   /**
    * Lets no new statement or transaction begin and resolves when nothing is in flight. Rejects after `ms` at the latest, and then
    * holds nothing. A rejection undoes the switch.

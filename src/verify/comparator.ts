@@ -7,7 +7,9 @@ import {
   differences,
   type FieldDifference,
   type Key,
+  type MismatchClass,
 } from '../record/index.ts';
+import { classifyFields, classifyRecord } from './classify.ts';
 import type { VerifyScope } from './verify-scope.ts';
 
 /** One key as both stores hold it. `expected` comes from the authority, in its own shape. */
@@ -20,6 +22,8 @@ export interface Pair {
 /** How the two sides of a pair differ. */
 export interface PairDifference {
   readonly kind: MismatchKind;
+  /** Why, as the values tell it; absent: nobody has looked. */
+  readonly class?: MismatchClass;
   /** Empty for `missing` and `extra`. */
   readonly fields: readonly FieldDifference[];
   /** Why the comparison could not be made as it should, e.g. the transform threw; '' otherwise. */
@@ -64,6 +68,18 @@ export function createComparator(scope: VerifyScope): Comparator {
     return fields.length === 0 ? null : { kind: 'different', fields, note: '', expected };
   };
 
+  const changeMark = collection.modified?.[follower.side] ?? null;
+  // Only what really differs is classified: a scan of equal records pays nothing for it.
+  const classed = (difference: PairDifference | null, pair: Pair): PairDifference | null => {
+    if (difference === null) return null;
+    const fields = classifyFields(difference.fields, pair.authority);
+    return {
+      ...difference,
+      fields,
+      class: classifyRecord({ kind: difference.kind, fields, changeMark }),
+    };
+  };
+
   return {
     async compare(pairs) {
       const found = pairs.map(firstLook);
@@ -72,7 +88,8 @@ export function createComparator(scope: VerifyScope): Comparator {
           ? [{ index, expected: difference.expected }]
           : [],
       );
-      if (doubtful.length === 0) return found;
+      if (doubtful.length === 0)
+        return found.map((one, index) => classed(one, pairs[index] as Pair));
       const spelled = await canonical(
         scope,
         doubtful.map(({ expected }) => expected),
@@ -91,7 +108,7 @@ export function createComparator(scope: VerifyScope): Comparator {
             ? null
             : { kind: 'different', fields, note: '', expected: answer.record };
       });
-      return found;
+      return found.map((one, index) => classed(one, pairs[index] as Pair));
     },
   };
 }
@@ -127,7 +144,7 @@ async function canonical(
 }
 
 /** The fields whose exemption has not expired. */
-function ignoredFields(scope: VerifyScope): ReadonlySet<string> {
+export function ignoredFields(scope: VerifyScope): ReadonlySet<string> {
   const nowMs = scope.context.runtime.clock.now();
   return new Set(
     Object.entries(scope.collection.ignore).flatMap(([field, { until }]) =>

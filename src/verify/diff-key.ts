@@ -1,6 +1,6 @@
 import type { MigrationContext, MismatchKind } from '../control/index.ts';
 import type { Side } from '../migration/index.ts';
-import type { DataRecord, FieldDifference, Key } from '../record/index.ts';
+import type { DataRecord, FieldDifference, Key, MismatchClass } from '../record/index.ts';
 import { createComparator } from './comparator.ts';
 import { type Standing, standingsOf } from './queue-standing.ts';
 import { type ScopeOptions, verifyScope } from './verify-scope.ts';
@@ -13,6 +13,8 @@ export interface KeyDiff {
   readonly follower: Side;
   /** null: they agree. */
   readonly kind: MismatchKind | null;
+  /** Why; null: they agree. */
+  readonly class: MismatchClass | null;
   readonly fields: readonly FieldDifference[];
   /** What the follower should hold, in its own spelling; null: nothing. */
   readonly expected: DataRecord | null;
@@ -41,6 +43,7 @@ export async function diffKey(
     authority: scope.authority.side,
     follower: scope.follower.side,
     kind: difference?.kind ?? null,
+    class: difference?.class ?? null,
     fields: difference?.fields ?? [],
     expected: difference ? difference.expected : pair.follower,
     actual: pair.follower,

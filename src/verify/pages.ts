@@ -1,15 +1,31 @@
 import { dispositionOf } from '../errors/index.ts';
 import { encodeKey, type Key } from '../record/index.ts';
-import type { KeyRange, StoredRecord } from '../store/index.ts';
+import type { KeyRange, RecordReader, StoredRecord } from '../store/index.ts';
 import type { Pair } from './comparator.ts';
 import { pause, stopReason, type VerifyScope } from './verify-scope.ts';
 
 /** A page of the authority and the range of keys that it stands for, up to the end of the scope on the last page. */
-interface AuthorityPage {
+export interface AuthorityPage {
   readonly rows: readonly StoredRecord[];
   readonly range: KeyRange;
   readonly last: boolean;
 }
+
+/** What pages are read from: the stores, or a snapshot of each. */
+export interface PageReaders {
+  readonly collection: string;
+  readonly authority: RecordReader;
+  readonly follower: RecordReader;
+  /** Reads once, or again while failures may pass: a snapshot that failed is gone. */
+  ask<T>(work: () => Promise<T>): Promise<T>;
+}
+
+const storesOf = (scope: VerifyScope): PageReaders => ({
+  collection: scope.collection.name,
+  authority: scope.authority.records,
+  follower: scope.follower.records,
+  ask: (work) => persistently(scope, work),
+});
 
 const GIVE_UP_MS = 60_000;
 const RETRY_MS = 500;
@@ -40,8 +56,9 @@ export async function* pairsByRange(
   range: KeyRange,
   batchRows: number,
 ): AsyncGenerator<readonly Pair[], void, void> {
+  const readers = storesOf(scope);
   const read = (after: Key | null): Promise<AuthorityPage> =>
-    persistently(scope, () => readPage(scope, { after, until: range.until }, batchRows));
+    readPage(readers, { after, until: range.until }, batchRows);
   // The next authority page is read while the follower's is; a failure is kept until it is asked for.
   const ahead = (after: Key | null): (() => Promise<AuthorityPage>) => {
     const settled = read(after).then(
@@ -55,27 +72,28 @@ export async function* pairsByRange(
     while (next) {
       const page: AuthorityPage = await next();
       next = page.last ? null : ahead(page.range.until);
-      yield* pairsOfPage(scope, page, batchRows);
+      yield* pairsOfPage(readers, page, batchRows);
     }
   } finally {
     await next?.().catch(() => undefined);
   }
 }
 
-async function readPage(
-  scope: VerifyScope,
+/** The next page of the authority. */
+export async function readPage(
+  { collection, authority, ask }: PageReaders,
   range: KeyRange,
   batchRows: number,
 ): Promise<AuthorityPage> {
-  const rows = await scope.authority.records.scan(scope.collection.name, range, batchRows);
+  const rows = await ask(() => authority.scan(collection, range, batchRows));
   const lastKey = rows.at(-1)?.key;
   if (rows.length < batchRows || lastKey === undefined) return { rows, range, last: true };
   return { rows, range: { after: range.after, until: lastKey }, last: false };
 }
 
-/** The follower's range may hold far more than the page (extras): it is read in pages as well. */
-async function* pairsOfPage(
-  scope: VerifyScope,
+/** The pairs of a page. The follower's range may hold far more than it (extras), and is read in pages as well. */
+export async function* pairsOfPage(
+  { collection, follower, ask }: PageReaders,
   page: AuthorityPage,
   batchRows: number,
 ): AsyncGenerator<readonly Pair[], void, void> {
@@ -84,9 +102,7 @@ async function* pairsOfPage(
   for (;;) {
     const range = { after, until: page.range.until };
     const limit = batchRows + 1;
-    const rows = await persistently(scope, () =>
-      scope.follower.records.scan(scope.collection.name, range, limit),
-    );
+    const rows = await ask(() => follower.scan(collection, range, limit));
     const pairs: Pair[] = rows.map(({ key, record }) => {
       const id = idOf(key);
       const authority = expected.get(id)?.record ?? null;

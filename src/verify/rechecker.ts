@@ -1,9 +1,11 @@
+import type { MismatchVersions } from '../control/index.ts';
 import { dispositionOf, messageOf } from '../errors/index.ts';
-import { compareVersions, type DataRecord, type Key } from '../record/index.ts';
+import { compareVersions, type DataRecord, formatVersion, type Key } from '../record/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import type { Reread } from '../store/index.ts';
 import type { Comparator, Pair, PairDifference } from './comparator.ts';
 import { movedOf, rereadsOf } from './kept-rereads.ts';
+import { lookUnderLock } from './locked-look.ts';
 import { type Standing, standingsOf } from './queue-standing.ts';
 import { type RecheckEntry, RecheckQueue } from './recheck-queue.ts';
 import { pause, stopReason, type VerifyScope } from './verify-scope.ts';
@@ -42,7 +44,11 @@ export interface Decision {
   readonly standing: Standing;
   readonly difference: PairDifference | null;
   readonly note: string;
+  /** Of the last exact look; absent: there was none. */
+  readonly versions?: MismatchVersions;
   readonly rechecks: number;
+  /** When the ledger's line had last been seen as the look began: one that was seen since is another suspicion. Absent: it is in no ledger. */
+  readonly seenMs?: number;
 }
 
 /** Looks at suspects again until each is decided. */
@@ -65,8 +71,13 @@ interface Memory {
   readonly stableSince: number;
   readonly changes: number;
   readonly exactLooks: number;
-  /** What an exact look read of the authority, while the follower has not come to that place of the log. */
-  readonly reread: Reread | null;
+  /** Of the last exact look. */
+  readonly versions: MismatchVersions | null;
+  /**
+   * What an exact look read of the authority, while the follower has not come to that place of the log. It answers the suspicions that had been counted by
+   * then, and none that came up behind it.
+   */
+  readonly reread: { readonly answer: Reread; readonly count: number } | null;
   readonly failingSince: number | null;
 }
 
@@ -87,6 +98,8 @@ type Entry = RecheckEntry<Memory>;
  *
  * Where changes come from a log, the follower is always a little behind the place of (1). What was read there is kept, and (2) and (3) are asked again until
  * the follower has come to it; a record that has changed meanwhile is begun anew. A new place with each look would never be reached.
+ *
+ * A key that is being written at each of `hotTriesMax` exact looks is decided under its lock (`lookUnderLock`).
  *
  * A suspect: waiting → plain looks (`delaysMs`, but for the last) → exact looks, until decided. `onDecision` must not throw.
  */
@@ -114,6 +127,8 @@ class SuspectRechecker implements Rechecker {
   readonly #onDecision: (decision: Decision) => void;
   readonly #clock: Clock;
   readonly #queue = new RecheckQueue<Memory>();
+  /** Never stood still; the note is for when the lock is not to be had either. */
+  #hottest: { entry: Entry; difference: PairDifference | null; note: string }[] = [];
 
   constructor(
     scope: VerifyScope,
@@ -141,6 +156,7 @@ class SuspectRechecker implements Rechecker {
       stableSince: now,
       changes: 0,
       exactLooks: 0,
+      versions: null,
       reread: null,
       failingSince: null,
     };
@@ -151,9 +167,13 @@ class SuspectRechecker implements Rechecker {
     const due = this.#queue.take(this.#clock.monotonic(), BATCH);
     const exact = (entry: Entry): boolean => entry.tries >= this.#options.delaysMs.length - 1;
     const plain = due.filter((entry) => !exact(entry));
-    await this.#look(plain, () => this.#plainLook(plain));
+    await this.#look(plain, (entries) => this.#plainLook(entries));
     const last = due.filter(exact);
-    await this.#look(last, () => this.#exactLook(last));
+    await this.#look(last, (entries) => this.#exactLook(entries));
+    const hottest = this.#hottest;
+    this.#hottest = [];
+    for (const { entry, difference, note } of hottest)
+      await this.#lockedLook(entry, difference, note);
   }
 
   async drain(left: number): Promise<void> {
@@ -164,12 +184,24 @@ class SuspectRechecker implements Rechecker {
     }
   }
 
-  /** A look that fails is not a look: the same one is due again, for a while. */
-  async #look(entries: readonly Entry[], how: () => Promise<void>): Promise<void> {
+  /**
+   * A look that fails is not a look: the same one is due again, for a while. What will not pass may be about one key: it is looked for by halves, and the others are looked at
+   * without it.
+   */
+  async #look(
+    entries: readonly Entry[],
+    how: (entries: readonly Entry[]) => Promise<void>,
+  ): Promise<void> {
     if (entries.length === 0) return;
     try {
-      await how();
+      await how(entries);
     } catch (error) {
+      if (dispositionOf(error) === 'reject' && entries.length > 1) {
+        const middle = Math.ceil(entries.length / 2);
+        await this.#look(entries.slice(0, middle), how);
+        await this.#look(entries.slice(middle), how);
+        return;
+      }
       const retry = dispositionOf(error) === 'retry';
       const now = this.#clock.monotonic();
       for (const entry of entries) {
@@ -200,7 +232,10 @@ class SuspectRechecker implements Rechecker {
   async #exactLook(entries: readonly Entry[]): Promise<void> {
     const { follower, collection } = this.#scope;
     const keys = entries.map(({ key }) => key);
-    const asked = entries.map(({ key, memory }) => ({ key, kept: memory.reread }));
+    const asked = entries.map(({ key, count, memory: { reread } }) => ({
+      key,
+      kept: reread?.count === count ? reread.answer : null,
+    }));
     const before = await rereadsOf(this.#scope, asked);
     const askedAt = this.#clock.monotonic();
     const { standings, oldestMs } = await standingsOf(
@@ -218,15 +253,18 @@ class SuspectRechecker implements Rechecker {
         this.#whenHot(old, null, 'a writer held the key at each look');
         return;
       }
-      const entry = this.#remembered(old, pairs[index] as Pair);
       const difference = found[index] ?? null;
       const fence = after[index]?.fence ?? null;
+      const follower = fence && formatVersion(fence);
+      const versions = { authority: formatVersion(reread.version), follower };
+      const seen = this.#remembered(old, pairs[index] as Pair);
+      const entry = { ...seen, memory: { ...seen.memory, versions } };
       const written = fence !== null && compareVersions(fence, reread.version) > 0;
       if (difference === null) this.#decide(entry, 'transient', null, 'none', '');
       else if (written || moved[index])
         this.#whenHot(entry, difference, 'it was written at each look');
       else {
-        const kept = collection.capture === 'log' ? reread : null;
+        const kept = collection.capture === 'log' ? { answer: reread, count: old.count } : null;
         const still = { ...entry, memory: { ...entry.memory, reread: kept } };
         this.#whenStill(still, difference, standings[index] ?? 'unknown', askedAt - oldestMs);
       }
@@ -257,7 +295,21 @@ class SuspectRechecker implements Rechecker {
     const exactLooks = entry.memory.exactLooks + 1;
     const hot = { ...entry, memory: { ...entry.memory, exactLooks, reread: null } };
     if (exactLooks < this.#options.hotTriesMax) this.#again(hot, this.#options.hotDelayMs);
-    else this.#decide(hot, 'unresolved', difference, 'unknown', note);
+    else this.#hottest.push({ entry: hot, difference, note });
+  }
+
+  /** The last word on a key that never stands still. */
+  async #lockedLook(entry: Entry, seen: PairDifference | null, note: string): Promise<void> {
+    const look = await lookUnderLock(this.#scope, this.#comparator, entry.key).catch(
+      (error: unknown) => messageOf(error),
+    );
+    if (typeof look === 'string') {
+      const why = look === 'busy' ? note : `${note}; under its lock: ${look}`;
+      this.#decide(entry, 'unresolved', seen, 'unknown', why);
+    } else if (look.difference === null) this.#decide(entry, 'transient', null, 'none', '');
+    else if (look.standing === 'none' || look.standing === 'dead')
+      this.#whenStill(entry, look.difference, look.standing, 0);
+    else this.#decide(entry, 'unresolved', look.difference, look.standing, NOT_APPLIED);
   }
 
   /** The entry with what this look saw of the authority. */
@@ -281,9 +333,10 @@ class SuspectRechecker implements Rechecker {
     standing: Standing,
     note: string,
   ): void {
-    const { suspicion, changes, exactLooks } = entry.memory;
+    const { suspicion, changes, exactLooks, versions } = entry.memory;
     const nextAt = this.#clock.monotonic() + (this.#options.delaysMs[0] ?? 0);
-    if (!this.#queue.settle(entry, nextAt)) return;
+    const anew = { ...entry, memory: { ...entry.memory, reread: null } };
+    if (!this.#queue.settle(anew, nextAt)) return;
     const looks = entry.tries + 1;
     this.#onDecision({
       key: entry.key,
@@ -294,6 +347,7 @@ class SuspectRechecker implements Rechecker {
       standing,
       difference,
       note,
+      ...(versions === null ? {} : { versions }),
       rechecks: suspicion.rechecks + looks,
     });
   }

@@ -8,11 +8,14 @@ export interface RepairOptions extends ScopeOptions {
   readonly mode?: 'propose' | 'apply';
   /** Also delete records that only the follower has. Default false. */
   readonly deleteExtras?: boolean;
-  /** Keys per second, at most. Default 100. */
+  /** Keys per second, at most. Default: the collection's, else 100. */
   readonly ratePerSecond?: number;
-  /** Repair refuses when more than this share of the collection (and more than `stopKeysMin` keys) differs: then it is a bug, not drift. Default 0.01. */
+  /**
+   * Repair stops when more than this share of the collection (and more than `stopKeysMin` keys) differs, or was repaired within a day: then it is a bug, not drift, and a
+   * person has to let it go on (`resumeRepair`). Default: the collection's, else 0.01.
+   */
   readonly stopRatio?: number;
-  /** Default 100. */
+  /** Default: the collection's, else 100. */
   readonly stopKeysMin?: number;
   /** Server-side limit of each transaction. Default 10 000. */
   readonly timeoutMs?: number;

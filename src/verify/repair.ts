@@ -1,12 +1,21 @@
 import type { MigrationContext } from '../control/index.ts';
-import { isChangeoverError, messageOf } from '../errors/index.ts';
-import { type Change, decodeKey, encodeKey, type Key, type Version } from '../record/index.ts';
+import { ChangeoverError, isChangeoverError, messageOf } from '../errors/index.ts';
+import {
+  type Change,
+  type DataRecord,
+  decodeKey,
+  encodeKey,
+  type Key,
+  type Version,
+} from '../record/index.ts';
 import type { DoorVerdict } from '../store/index.ts';
 import { type Comparator, createComparator, type PairDifference } from './comparator.ts';
 import { persistently } from './pages.ts';
 import { createRechecker, type Decision } from './rechecker.ts';
+import { forget, markRepaired, type SeenBefore, seenBefore } from './repair-ledger.ts';
 import type { RepairedKey, RepairOptions, RepairReport } from './repair-options.ts';
 import { bare, countOutcomes, resultOf } from './repair-result.ts';
+import { isStopped, repairLimits } from './repair-stop.ts';
 import {
   pause,
   stopReason,
@@ -19,15 +28,15 @@ import {
 const BATCH_MAX = 100;
 const BUSY_TRIES = 5;
 const BUSY_DELAY_MS = 200;
-const OPEN_MAX = 10_000;
 
 /**
  * Makes the follower hold what the authority holds *now*, for the given keys or all open mismatches. Each key is read again under its lock (so
  * the version is provably not newer than the value) and goes through the door as origin `repair`: a newer change that has come in meanwhile wins.
  * A record that only the follower has is deleted only with `deleteExtras`, by a tombstone whose version was drawn while the key's absence was
- * seen under its lock: an insert that follows is newer and stays. A key is `repaired` when the exact recheck passes.
+ * seen under its lock (behind a log: a position at which it was absent): an insert that follows is newer and stays. A key is `repaired` when the exact recheck passes.
  *
- * Stops by itself on a change of authority, and when so much differs that it is a bug. Safe to run twice, and beside live writes.
+ * Stops by itself on a change of authority, and when so much differs that it is a bug: see `isStopped`. Safe to run twice, and beside live writes. CONFIG_INVALID
+ * where the collection forbids repair.
  */
 export async function repair(
   context: MigrationContext,
@@ -40,18 +49,20 @@ export async function repair(
   const { clock } = context.runtime;
   const begun = clock.monotonic();
   const mode = options.mode ?? 'propose';
-  const wanted = keys === 'open' ? await openKeys(scope) : unique(keys);
+  if (mode === 'apply') refuseWhenOff(scope);
+  const seen = await seenBefore(scope, keys, mode);
+  const wanted = keys === 'open' ? [...seen.keys()].map(decodeKey) : unique(keys);
   let reason: VerifyStop | null = stopReason(scope);
-  if (reason === null && (await tooMany(scope, wanted.length, options)))
+  if (reason === null && (await isStopped(scope, wanted.length, options)))
     reason = 'too-many-mismatches';
   const comparator = createComparator(scope);
   const done: RepairedKey[] = [];
-  const perSecond = Math.max(1, options.ratePerSecond ?? 100);
+  const { perSecond } = repairLimits(scope, options);
   const batchRows = Math.min(BATCH_MAX, Math.ceil(perSecond), scope.follower.capabilities.batchMax);
   for (let from = 0; from < wanted.length && reason === null; from += batchRows) {
     const startedAt = clock.monotonic();
     const batch = wanted.slice(from, from + batchRows);
-    const round = await repairBatch(scope, comparator, batch, mode, options);
+    const round = await repairBatch(scope, comparator, batch, mode, options, seen);
     done.push(...round.keys);
     reason = round.reason ?? stopReason(scope);
     const paceMs = (batch.length / perSecond) * 1000 - (clock.monotonic() - startedAt);
@@ -67,28 +78,17 @@ export async function repair(
   };
 }
 
-async function openKeys(scope: VerifyScope): Promise<readonly Key[]> {
-  const { control, migration } = scope.context;
-  const open = await control.mismatches.list(migration.name, { status: 'open', limit: OPEN_MAX });
-  return open
-    .filter(({ collection }) => collection === scope.collection.name)
-    .map(({ key }) => decodeKey(key));
+function refuseWhenOff({ collection }: VerifyScope): void {
+  if (collection.repair?.mode !== 'off') return;
+  throw new ChangeoverError(
+    'CONFIG_INVALID',
+    `Repair of "${collection.name}" is off: set collections.${collection.name}.repair.mode to "propose", or correct the follower in another way.`,
+    { data: { collection: collection.name } },
+  );
 }
 
 function unique(keys: readonly Key[]): readonly Key[] {
   return [...new Map(keys.map((key) => [encodeKey(key), key])).values()];
-}
-
-/** Share of the collection; without statistics or evidence of its size the number alone decides. */
-async function tooMany(scope: VerifyScope, keys: number, options: RepairOptions): Promise<boolean> {
-  if (keys <= (options.stopKeysMin ?? 100)) return false;
-  const { context, collection } = scope;
-  const { estimatedRows } = await scope.authority.records.extent(collection.name);
-  const evidence = await context.control.evidence.since(context.migration.name, 0);
-  const compared = evidence
-    .filter((row) => row.collection === collection.name && row.detector === 'verify')
-    .reduce((most, row) => Math.max(most, row.compared), 0);
-  return keys > Math.max(estimatedRows, compared) * (options.stopRatio ?? 0.01);
 }
 
 /** A key that is to be changed on the follower. */
@@ -112,6 +112,7 @@ async function repairBatch(
   keys: readonly Key[],
   mode: 'propose' | 'apply',
   options: RepairOptions,
+  seen: SeenBefore,
 ): Promise<Round> {
   try {
     const { settled, plans } = await planBatch(scope, comparator, keys, options);
@@ -126,8 +127,8 @@ async function repairBatch(
     const failed = plans
       .filter(({ key }) => refused.has(encodeKey(key)))
       .map((plan) => resultOf(plan, 'failed', refused.get(encodeKey(plan.key))));
-    const rechecked = await recheckWritten(scope, comparator, written, verdicts, options);
-    await forget(scope, settled);
+    const rechecked = await recheckWritten(scope, comparator, written, verdicts, options, seen);
+    await forget(scope, settled, seen);
     return { keys: [...settled, ...failed, ...rechecked], reason: null };
   } catch (error) {
     // Authority has moved: what was read is no longer the truth, and the door has refused it.
@@ -173,6 +174,8 @@ async function planBatch(
         settled.push(resultOf({ key, difference, action: 'none' }, 'failed', difference.note));
       else if (difference.kind === 'extra' && !options.deleteExtras)
         settled.push(resultOf({ key, difference, action: 'none' }, 'extra-kept'));
+      else if (difference.kind === 'extra' && !isOfKey(scope, key, pairs[index]?.follower ?? null))
+        settled.push(resultOf({ key, difference, action: 'none' }, 'extra-kept', FOLDED));
       else
         plans.push({
           key,
@@ -189,6 +192,19 @@ async function planBatch(
     if (open.length > 0) await pause(scope, BUSY_DELAY_MS);
   }
   return { settled, plans };
+}
+
+const FOLDED =
+  'the follower takes this key for that of another record (case, accents or blanks at the end do not count there), which is not deleted';
+
+/** What the follower gave is the record of this very key: a collation that folds answers with that of another spelling, which the authority may well have. */
+function isOfKey(
+  { collection, follower }: VerifyScope,
+  key: Key,
+  record: DataRecord | null,
+): boolean {
+  const names = collection[follower.side].key;
+  return names.every((name, part) => (record?.[name] ?? key[part]) === key[part]);
 }
 
 /** Through the door, all at once; when the follower refuses the batch, by halves, down to the record that it refuses. */
@@ -234,6 +250,7 @@ async function recheckWritten(
   plans: readonly Plan[],
   verdicts: ReadonlyMap<string, DoorVerdict>,
   options: RepairOptions,
+  seen: SeenBefore,
 ): Promise<readonly RepairedKey[]> {
   if (plans.length === 0) return [];
   const decisions = new Map<string, Decision>();
@@ -257,45 +274,6 @@ async function recheckWritten(
     const note = decision?.note || 'it differs still after the repair';
     return resultOf(plan, decision?.verdict === 'persistent' ? 'failed' : 'overtaken', note);
   });
-  await markRepaired(scope, results);
+  await markRepaired(scope, results, nowMs, seen);
   return results;
-}
-
-async function markRepaired(scope: VerifyScope, results: readonly RepairedKey[]): Promise<void> {
-  const { context, collection } = scope;
-  const nowMs = context.runtime.clock.now();
-  const repaired = results.filter(({ outcome }) => outcome === 'repaired');
-  const lines = repaired.map(({ key, kind, fields }) => ({
-    collection: collection.name,
-    key: encodeKey(key),
-    kind: kind ?? ('different' as const),
-    status: 'repaired' as const,
-    detector: 'repair',
-    differences: fields,
-    firstSeenMs: nowMs,
-    lastSeenMs: nowMs,
-    rechecks: 1,
-    note: `repaired by ${context.instance}`,
-  }));
-  if (lines.length > 0)
-    await persistently(scope, () =>
-      context.control.mismatches.record(context.migration.name, lines),
-    );
-  for (const { kind } of lines)
-    context.events.emit({
-      type: 'mismatch',
-      collection: collection.name,
-      kind,
-      status: 'repaired',
-    });
-}
-
-/** Mismatches that have gone by themselves leave the ledger. */
-async function forget(scope: VerifyScope, settled: readonly RepairedKey[]): Promise<void> {
-  const { control, migration } = scope.context;
-  const gone = settled
-    .filter(({ outcome }) => outcome === 'equal')
-    .map(({ key }) => ({ collection: scope.collection.name, key: encodeKey(key) }));
-  if (gone.length > 0)
-    await persistently(scope, () => control.mismatches.drop(migration.name, gone));
 }

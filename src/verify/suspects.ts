@@ -1,10 +1,7 @@
-import type { MigrationContext, Mismatch } from '../control/index.ts';
-import { decodeKey } from '../record/index.ts';
-import { createComparator } from './comparator.ts';
-import { createEvidenceTally } from './evidence-tally.ts';
-import { createRechecker, type RecheckOptions } from './rechecker.ts';
-import { openVerdictWriter } from './verdicts.ts';
-import { type ScopeOptions, stopReason, type VerifyScope, verifyScope } from './verify-scope.ts';
+import type { MigrationContext, Mismatch, MismatchFilter, MismatchLine } from '../control/index.ts';
+import { addReports, nothingRechecked, RecheckDesk, type SuspectReport } from './recheck-desk.ts';
+import type { RecheckOptions } from './rechecker.ts';
+import { type ScopeOptions, type VerifyScope, verifyScope } from './verify-scope.ts';
 
 export interface SuspectOptions extends ScopeOptions {
   readonly recheck?: RecheckOptions;
@@ -14,105 +11,88 @@ export interface SuspectOptions extends ScopeOptions {
   readonly openAfterMs?: number;
 }
 
-/** What a round over the ledger came to. */
-export interface SuspectReport {
-  readonly checked: number;
-  /** They agree now. */
-  readonly dropped: number;
-  /** They differ for good. */
-  readonly opened: number;
-  readonly unresolved: number;
-}
-
-const nothing: SuspectReport = { checked: 0, dropped: 0, opened: 0, unresolved: 0 };
-const sum = (a: SuspectReport, b: SuspectReport): SuspectReport => ({
-  checked: a.checked + b.checked,
-  dropped: a.dropped + b.dropped,
-  opened: a.opened + b.opened,
-  unresolved: a.unresolved + b.unresolved,
-});
-
 /**
- * Rechecks the suspects of the ledger (shadow reads put them there) and open mismatches of some age: drops what agrees, opens what differs
- * for good. Takes as long as the recheck delays when there is something to do. Idempotent; several workers may do it at once.
+ * Rechecks the suspects of the ledger (every detector puts them there) and open mismatches of some age: drops what agrees, opens what differs
+ * for good. Takes as long as the recheck delays when there is something to do. Idempotent; several processes may do it at once.
  */
 export async function recheckSuspects(
   context: MigrationContext,
   options: SuspectOptions,
   signal: AbortSignal,
 ): Promise<SuspectReport> {
-  const limit = options.limit ?? 1_000;
-  const { control, migration, runtime } = context;
-  const openBefore = runtime.clock.now() - (options.openAfterMs ?? 10_000);
-  const suspects = await control.mismatches.list(migration.name, { status: 'suspect', limit });
-  const open = (await control.mismatches.list(migration.name, { status: 'open', limit })).filter(
-    ({ lastSeenMs }) => lastSeenMs < openBefore,
-  );
-  // A named closure has no keys, and a collection may have left the configuration: nobody can recheck those here.
-  const lines = [...suspects, ...open]
-    .filter(({ collection }) => migration.collections.has(collection))
-    .slice(0, limit);
-  let report = nothing;
-  for (const name of new Set(lines.map(({ collection }) => collection))) {
-    const scope = verifyScope(context, name, options, signal);
-    const own = lines.filter(({ collection }) => collection === name);
-    report = sum(report, await recheckLines(scope, own, options.recheck ?? {}));
+  let report = nothingRechecked;
+  for (const [name, lines] of await linesToRecheck(context, options)) {
+    const desk = new RecheckDesk(
+      verifyScope(context, name, options, signal),
+      options.recheck ?? {},
+    );
+    desk.admit(lines);
+    await desk.drain();
+    report = addReports(report, desk.takeReport());
   }
   return report;
 }
 
-/** The ledger's suspects and open lines of one collection that were last seen before `beforeMs` (wall clock). */
+/** By collection. */
+export async function linesToRecheck(
+  context: MigrationContext,
+  options: Pick<SuspectOptions, 'limit' | 'openAfterMs'>,
+): Promise<ReadonlyMap<string, readonly Mismatch[]>> {
+  const limit = options.limit ?? 1_000;
+  const openBefore = context.runtime.clock.now() - (options.openAfterMs ?? 10_000);
+  const suspects = await longestUnseen(context, 'suspect', limit, limit, () => true);
+  const isDue = ({ lastSeenMs }: Mismatch): boolean => lastSeenMs < openBefore;
+  const open = await longestUnseen(context, 'unexplained', limit - suspects.length, limit, isDue);
+  const found = new Map<string, Mismatch[]>();
+  for (const line of [...suspects, ...open])
+    found.set(line.collection, [...(found.get(line.collection) ?? []), line]);
+  return found;
+}
+
+const PAGES_MAX = 50;
+
+/**
+ * The lines that were seen longest ago and can be looked at, so many. A look that decides nothing is a sight, too: such a line goes to the back, and those that are looked at in
+ * vain each time do not keep the others from their turn. A named closure has no keys, and a collection may have left the configuration: nobody can recheck those, and they stay;
+ * so they are passed over, or they would stand in the way of all others.
+ */
+async function longestUnseen(
+  { control, migration }: MigrationContext,
+  status: 'suspect' | 'unexplained',
+  limit: number,
+  pageLines: number,
+  isDue: (line: Mismatch) => boolean,
+): Promise<readonly Mismatch[]> {
+  const found: Mismatch[] = [];
+  let after: MismatchLine | null = null;
+  for (let page = 0; page < PAGES_MAX && found.length < limit; page++) {
+    const filter: MismatchFilter = { status, limit: pageLines, lastSeen: { after } };
+    const lines: readonly MismatchLine[] = await control.mismatches.list(migration.name, filter);
+    found.push(
+      ...lines.filter((line) => migration.collections.has(line.collection) && isDue(line)),
+    );
+    after = lines.at(-1) ?? null;
+    if (lines.length < pageLines) break;
+  }
+  return found.slice(0, limit);
+}
+
+/** The ledger's suspects and open lines of one collection that were last seen before `beforeMs` (wall clock), the first 10 000 of each by their last sight. */
 export async function recheckLedger(
   scope: VerifyScope,
   options: { readonly recheck: RecheckOptions; readonly beforeMs: number },
 ): Promise<SuspectReport> {
   const { control, migration } = scope.context;
-  const lines: Mismatch[] = [];
-  for (const status of ['suspect', 'open'] as const) {
-    const found = await control.mismatches.list(migration.name, { status, limit: 10_000 });
-    for (const line of found)
-      if (line.collection === scope.collection.name && line.lastSeenMs < options.beforeMs)
-        lines.push(line);
-  }
-  return recheckLines(scope, lines, options.recheck);
-}
-
-async function recheckLines(
-  scope: VerifyScope,
-  lines: readonly Mismatch[],
-  recheck: RecheckOptions,
-): Promise<SuspectReport> {
-  if (lines.length === 0) return nothing;
-  const { context, collection } = scope;
-  const open = new Set(lines.flatMap(({ key, status }) => (status === 'open' ? [key] : [])));
-  const tallies = new Map(
-    lines.map(({ detector }) => [
-      detector,
-      createEvidenceTally(context, collection.name, detector),
-    ]),
-  );
-  const writer = await openVerdictWriter(scope, { drops: true });
-  let report = nothing;
-  const rechecker = createRechecker(scope, createComparator(scope), recheck, (decision) => {
-    writer.add(decision);
-    const { verdict, suspicion, id } = decision;
-    report = sum(report, {
-      checked: 1,
-      dropped: Number(verdict === 'transient'),
-      opened: Number(verdict === 'persistent'),
-      unresolved: Number(verdict === 'unresolved'),
+  const desk = new RecheckDesk(scope, options.recheck);
+  for (const status of ['suspect', 'unexplained'] as const) {
+    const found = await control.mismatches.list(migration.name, {
+      status,
+      collection: scope.collection.name,
+      lastSeen: { after: null },
+      limit: 10_000,
     });
-    // A mismatch that was open before has been counted when it was opened.
-    if (verdict === 'persistent' && !open.has(id))
-      tallies.get(suspicion.detector)?.add({ confirmed: 1 });
-  });
-  for (const { key, detector, firstSeenMs, rechecks } of lines)
-    rechecker.suspect(decodeKey(key), { detector, firstSeenMs, rechecks });
-  while (rechecker.size > 0 && stopReason(scope) === null) {
-    await rechecker.drain(Math.max(0, rechecker.size - 500));
-    await writer.flush();
+    desk.admit(found.filter(({ lastSeenMs }) => lastSeenMs < options.beforeMs));
   }
-  await writer.flush();
-  for (const tally of tallies.values()) await tally.flush();
-  return report;
+  await desk.drain();
+  return desk.takeReport();
 }

@@ -1,23 +1,28 @@
-import type { MigrationContext, Mismatch, MismatchStatus } from '../control/index.ts';
+import type { MigrationContext, Mismatch, MismatchGone, MismatchLine } from '../control/index.ts';
 import { dispositionOf } from '../errors/index.ts';
 import type { Decision } from './rechecker.ts';
 import { pause, stopReason, type VerifyScope } from './verify-scope.ts';
 
-/** The ledger's line for a decision. `unresolved` stays a suspect: the next round looks again. */
+/** What the ledger is told of a decision. `unresolved` stays a suspect: the next round looks again. */
 export function mismatchOf(
   context: MigrationContext,
   collection: string,
   decision: Decision,
 ): Mismatch {
-  const status: MismatchStatus = decision.verdict === 'persistent' ? 'open' : 'suspect';
+  const { difference, suspicion, versions } = decision;
+  // A change of the key that waits for a person: whatever the fields look like, the follower has an older state.
+  const behind = decision.standing === 'dead' && difference?.kind === 'different';
+  const found = behind ? 'stale' : difference?.class;
   return {
     collection,
     key: decision.id,
-    kind: decision.difference?.kind ?? 'different',
-    status,
-    detector: decision.suspicion.detector,
-    differences: decision.difference?.fields ?? [],
-    firstSeenMs: decision.suspicion.firstSeenMs,
+    kind: difference?.kind ?? 'different',
+    ...(found === undefined ? {} : { class: found }),
+    status: decision.verdict === 'persistent' ? 'open' : 'suspect',
+    detector: suspicion.detector,
+    differences: difference?.fields ?? [],
+    ...(versions === undefined ? {} : { versions }),
+    firstSeenMs: suspicion.firstSeenMs,
     lastSeenMs: context.runtime.clock.now(),
     rechecks: decision.rechecks,
     note: decision.note,
@@ -33,10 +38,12 @@ export interface VerdictWriter {
 
 const GIVE_UP_MS = 60_000;
 const RETRY_MS = 500;
+const KNOWN_MAX = 10_000;
+const TOLD_MAX = 20;
 
 /**
- * Persistent and unresolved ones are recorded, transient ones dropped where the ledger knows them (`drops`: they came from the ledger). A
- * mismatch that a person has explained stays explained while it is of the same kind.
+ * Persistent and unresolved ones are recorded, transient ones are gone where the ledger knows them (`drops`: they came from the ledger). What the
+ * ledger makes of it is its own: an explanation stands while the mismatch looks as it did, and what comes back is told in the audit.
  */
 export async function openVerdictWriter(
   scope: VerifyScope,
@@ -45,42 +52,45 @@ export async function openVerdictWriter(
   const { context, collection } = scope;
   const { control, migration, runtime, events } = context;
   const { name } = collection;
-  const linesOf = async (status: MismatchStatus): Promise<ReadonlyMap<string, Mismatch>> => {
-    const lines = await control.mismatches.list(migration.name, { status, limit: 10_000 });
-    return new Map(lines.flatMap((one) => (one.collection === name ? [[one.key, one]] : [])));
-  };
-  const explained = await linesOf('explained');
-  const open = await linesOf('open');
+  const known = new Map<string, MismatchLine>();
+  for (const status of ['explained', 'unexplained'] as const) {
+    const filter = { status, collection: name, limit: KNOWN_MAX };
+    for (const line of await control.mismatches.list(migration.name, filter))
+      known.set(line.key, line);
+  }
   let records: readonly Mismatch[] = [];
-  let gone: readonly { readonly collection: string; readonly key: string }[] = [];
+  let gone: readonly MismatchGone[] = [];
 
   const write = async (): Promise<void> => {
-    const [recording, dropping] = [records, gone];
-    if (recording.length > 0) await control.mismatches.record(migration.name, recording);
+    const [recording, leaving] = [records, gone];
+    if (recording.length > 0) {
+      const recurring = await control.mismatches.record(migration.name, recording);
+      if (recurring.length > 0) await tell(context, recurring);
+    }
     records = records.slice(recording.length);
-    if (dropping.length > 0) await control.mismatches.drop(migration.name, dropping);
-    gone = gone.slice(dropping.length);
+    if (leaving.length > 0) await control.mismatches.gone(migration.name, leaving);
+    gone = gone.slice(leaving.length);
   };
 
   return {
     add(decision) {
       const kind = decision.difference?.kind ?? 'different';
-      const known = explained.get(decision.id);
+      const line = known.get(decision.id);
       if (decision.verdict === 'transient') {
         events.emit({ type: 'mismatch', collection: name, kind, status: 'transient' });
-        if (options.drops || known) gone = [...gone, { collection: name, key: decision.id }];
+        // A line that somebody has seen since it was read is another suspicion.
+        const { seenMs = line?.lastSeenMs } = decision;
+        const place = { collection: name, key: decision.id };
+        if (options.drops || line)
+          gone = [...gone, seenMs === undefined ? place : { ...place, seenMs }];
         return;
       }
-      // Not knowing is no reason to take back what has been confirmed.
-      if (decision.verdict === 'unresolved' && open.has(decision.id)) return;
       const mismatch = mismatchOf(context, name, decision);
-      const stays = known !== undefined && known.kind === kind;
-      records = [
-        ...records,
-        stays ? { ...mismatch, status: 'explained', note: known.note } : mismatch,
-      ];
+      records = [...records, mismatch];
       const status = decision.verdict === 'persistent' ? 'open' : 'suspect';
-      if (!stays) events.emit({ type: 'mismatch', collection: name, kind, status });
+      // What was decided already is no news.
+      const told = line !== undefined && line.kind === kind && line.status === 'explained';
+      if (!told) events.emit({ type: 'mismatch', collection: name, kind, status });
     },
     async flush() {
       const begun = runtime.clock.monotonic();
@@ -97,4 +107,18 @@ export async function openVerdictWriter(
       }
     },
   };
+}
+
+/** What somebody had settled is there again: that goes into the audit. */
+async function tell(
+  { control, migration, instance }: MigrationContext,
+  lines: readonly MismatchLine[],
+): Promise<void> {
+  const detail = {
+    mismatches: lines.length,
+    first: lines.slice(0, TOLD_MAX).map(({ collection, key }) => ({ collection, key })),
+    classes: [...new Set(lines.map((line) => line.class))],
+  };
+  const entry = { actor: instance, action: 'mismatch-recurring', reason: '', detail };
+  await control.note(migration.name, entry);
 }

@@ -1,26 +1,37 @@
 import type { MigrationContext, MismatchKind } from '../control/index.ts';
+import { comparatorFingerprint } from '../control/index.ts';
 import type { Phase, Side } from '../migration/index.ts';
-import type { Key } from '../record/index.ts';
+import { encodeKey, type Key } from '../record/index.ts';
 import type { KeyRange } from '../store/index.ts';
-import { createComparator, type Pair } from './comparator.ts';
-import { createEvidenceTally, type EvidenceTally } from './evidence-tally.ts';
-import { pairsByKey, pairsByRange, pairsBySample, readAhead } from './pages.ts';
+import type { AlignedOptions } from './aligned-options.ts';
+import { alignedDefaults } from './aligned-options.ts';
+import { isNotAligned } from './aligned-pair.ts';
 import {
-  createRechecker,
-  type Decision,
-  type Rechecker,
-  type RecheckOptions,
-} from './rechecker.ts';
+  type AlignedProgress,
+  type Doubt,
+  openProgress,
+  passingProgress,
+} from './aligned-progress.ts';
+import { AlignedWalk } from './aligned-walk.ts';
+import type { Alignment } from './alignment.ts';
+import { alignmentOf } from './choose-alignment.ts';
+import { createComparator } from './comparator.ts';
+import { createEvidenceTally } from './evidence-tally.ts';
+import { pairsByKey, pairsByRange, pairsBySample } from './pages.ts';
+import { alignedSentence, proofByRecheck, readByRecheck, type VerifyProof } from './proof.ts';
+import { rootOf } from './proof-digest.ts';
+import { createRechecker, type RecheckOptions } from './rechecker.ts';
 import { recheckLedger } from './suspects.ts';
-import { openVerdictWriter, type VerdictWriter } from './verdicts.ts';
+import { openVerdictWriter } from './verdicts.ts';
+import { type CountsNow, createCounts, persistentTotal } from './verify-counts.ts';
 import {
-  pause,
   type ScopeOptions,
   stopReason,
   type VerifyScope,
   type VerifyStop,
   verifyScope,
 } from './verify-scope.ts';
+import { drainAll, type Walk, walkPairs } from './verify-walk.ts';
 
 export interface VerifyOptions extends ScopeOptions {
   /** Records read at a time. Default 1000. */
@@ -32,6 +43,8 @@ export interface VerifyOptions extends ScopeOptions {
   /** … or about this share of the collection, 0 … 1, in random pages. Default: everything, both ways. */
   readonly sample?: number;
   readonly recheck?: RecheckOptions;
+  /** How it is compared at one position; false: by recheck. */
+  readonly aligned?: AlignedOptions | false;
   /** Suspects that may wait for their recheck before reading pauses. Default 5000. */
   readonly suspectsMax?: number;
   /** Verification ends when it has found so many persistent mismatches. Default 10 000. */
@@ -71,29 +84,20 @@ export interface VerifyReport {
   readonly unresolved: number;
   /** Of the unresolved ones: their change is not applied yet; the follower is further behind than was waited for. */
   readonly waiting: number;
+  /** When it began; of one that was gone on with, when its first process did. */
   readonly startedAtMs: number;
   readonly durationMs: number;
   /** False: not all counts could be added to the evidence. */
   readonly evidenceKept: boolean;
-  /** What kind of proof this is, in a sentence. */
-  readonly proof: string;
-}
-
-/** Said in each report: there is no common position of both stores with `app` capture, so there is no snapshot proof. */
-export const proofByRecheck =
-  'Proof by recheck: each record was compared at its own moment, not at one position of both stores; ' +
-  'what differed was read again under the key lock until no change of it was under way.';
-
-/** `total` of the kinds. */
-export function persistentTotal(report: Pick<VerifyReport, 'persistent'>): number {
-  const { missing, extra, different } = report.persistent;
-  return missing + extra + different;
+  readonly proof: VerifyProof;
 }
 
 /**
- * Compares a collection in both directions while writes go on, and rechecks what differs (DESIGN 6.5). Persistent mismatches become `open` in the
- * ledger, with their fields; evidence is counted per minute as detector `verify`. Open and suspect lines of the ledger that agree
- * by now are dropped at the end of a full verification. Holds no lock and stops no door.
+ * Compares a collection in both directions while writes go on (DESIGN 6.5): at one position of both stores where that can be, else by recheck; what
+ * differs is rechecked in either case. Persistent mismatches become `open` in the ledger, with their fields; evidence is counted per minute as detector
+ * `verify`. Open and suspect lines of the ledger that agree by now are gone at the end of a full verification. Holds no lock and stops no door.
+ *
+ * At one position it goes on where an earlier process was stopped (`AlignedOptions.resumeMs`).
  *
  * Throws COLLECTION_UNKNOWN, and store or control errors that did not pass within a minute.
  */
@@ -105,10 +109,66 @@ export async function verifyCollection(
 ): Promise<VerifyReport> {
   const scope = verifyScope(context, collection, options, signal);
   const { clock } = context.runtime;
-  const startedAtMs = clock.now();
+  const begunMs = clock.now();
   const begun = clock.monotonic();
-  const counts = createCounts();
-  const tally = createEvidenceTally(context, collection, 'verify');
+  const found = options.aligned === false ? null : alignmentOf(scope, options.aligned ?? {});
+  const aligned = found === null || isNotAligned(found) ? null : found;
+  const progress = await progressOf(scope, options, aligned);
+  const pending = new Map<string, readonly [Key, Doubt]>();
+  const walk = await openWalk(scope, options, progress, pending);
+  const walked = aligned
+    ? new AlignedWalk(walk, aligned, progress, rangeOf(options), pending).run()
+    : walkPairs(walk, pairsOf(scope, options)).then((stop) => stop ?? drainAll(walk));
+  const reason = (await walked) ?? stopReason(scope);
+  // What was confirmed before the end is true, however the work ended.
+  await walk.writer.flush();
+  if (reason === null || reason === 'too-many-mismatches') await progress.finish();
+  if (reason === null && extentOf(options) === 'full')
+    await recheckLedger(scope, { recheck: options.recheck ?? {}, beforeMs: begunMs });
+  const evidenceKept = await walk.tally.flush();
+  walk.progress(true);
+  const because = found === null ? 'it was asked for' : isNotAligned(found) ? found.reason : null;
+  return {
+    ...reportOf(scope, options, walk.counts.now(), reason ?? stopReason(scope)),
+    startedAtMs: progress.state.startedAtMs,
+    durationMs: clock.monotonic() - begun,
+    evidenceKept,
+    proof: proofOf(scope, progress, aligned?.by ?? null, because, begunMs),
+  };
+}
+
+const everything: KeyRange = { after: null, until: null };
+const rangeOf = ({ scope = everything }: VerifyOptions): KeyRange => scope;
+
+/** Only whole ranges are gone on with: keys are few, and chance does not fall twice alike. */
+async function progressOf(
+  scope: VerifyScope,
+  options: VerifyOptions,
+  aligned: Alignment | null,
+): Promise<AlignedProgress> {
+  const extent = extentOf(options);
+  if (aligned !== null && (extent === 'full' || extent === 'range'))
+    return openProgress(
+      scope,
+      rangeOf(options),
+      aligned.options.resumeMs ?? alignedDefaults.resumeMs,
+    );
+  const progress = passingProgress(scope.context.runtime.clock.now());
+  if (options.keys)
+    progress.change({ ended: true, moved: options.keys.map((key) => [key, 0] as const) });
+  return progress;
+}
+
+async function openWalk(
+  scope: VerifyScope,
+  options: VerifyOptions,
+  progress: AlignedProgress,
+  pending: Map<string, readonly [Key, Doubt]>,
+): Promise<Walk> {
+  const { context, collection } = scope;
+  const { clock } = context.runtime;
+  const counts = createCounts(progress.state.counts);
+  const tally = createEvidenceTally(context, collection.name, 'verify');
   const writer = await openVerdictWriter(scope, { drops: false });
   const comparator = createComparator(scope);
   const rechecker = createRechecker(scope, comparator, options.recheck ?? {}, (decision) => {
@@ -116,96 +176,33 @@ export async function verifyCollection(
     writer.add(decision);
     if (decision.verdict === 'persistent') tally.add({ confirmed: 1 });
     if (decision.verdict === 'unresolved') tally.add({ failed: 1 });
+    const [, doubt] = pending.get(decision.id) ?? [];
+    pending.delete(decision.id);
+    if (doubt === 'aligned' && decision.verdict === 'transient')
+      progress.change({ overruled: progress.state.overruled + 1 });
   });
-  const look = async (pairs: readonly Pair[]): Promise<void> => {
-    const found = await comparator.compare(pairs);
-    let suspects = 0;
-    pairs.forEach(({ key }, index) => {
-      const difference = found[index];
-      if (!difference) return;
-      const seen = { detector: 'verify', firstSeenMs: clock.now(), rechecks: 0 };
-      if (!rechecker.suspect(key, seen)) return;
-      suspects += 1;
-      context.events.emit({
-        type: 'mismatch',
-        collection,
-        kind: difference.kind,
-        status: 'suspect',
-      });
-    });
-    counts.compared(pairs.length, suspects);
-    tally.add({ compared: pairs.length, matched: pairs.length - suspects, suspect: suspects });
-  };
-  const progress = (finished: boolean): void => {
-    const { compared, suspects } = counts.now();
-    context.events.emit({ type: 'verify', collection, compared, suspects, finished });
-  };
-  const walk: Walk = { scope, options, rechecker, writer, tally, look, progress, counts };
-  let reason = await walkPairs(walk);
-  reason ??= stopReason(scope);
-  // What was confirmed before the end is true, however the work ended.
-  await writer.flush();
-  if (reason === null && extentOf(options) === 'full')
-    await recheckLedger(scope, { recheck: options.recheck ?? {}, beforeMs: startedAtMs });
-  const evidenceKept = await tally.flush();
-  progress(true);
   return {
-    ...reportOf(scope, options, counts, reason ?? stopReason(scope)),
-    startedAtMs,
-    durationMs: clock.monotonic() - begun,
-    evidenceKept,
+    scope,
+    options,
+    comparator,
+    rechecker,
+    writer,
+    tally,
+    counts,
+    suspect(key, kind, doubt) {
+      const seen = { detector: 'verify', firstSeenMs: clock.now(), rechecks: 0 };
+      if (!rechecker.suspect(key, seen)) return false;
+      pending.set(encodeKey(key), [key, doubt]);
+      const { name } = collection;
+      context.events.emit({ type: 'mismatch', collection: name, kind, status: 'suspect' });
+      return true;
+    },
+    progress(finished) {
+      const { compared, suspects } = counts.now();
+      const { name } = collection;
+      context.events.emit({ type: 'verify', collection: name, compared, suspects, finished });
+    },
   };
-}
-
-interface Walk {
-  readonly scope: VerifyScope;
-  readonly options: VerifyOptions;
-  readonly rechecker: Rechecker;
-  readonly writer: VerdictWriter;
-  readonly tally: EvidenceTally;
-  readonly look: (pairs: readonly Pair[]) => Promise<void>;
-  readonly progress: (finished: boolean) => void;
-  readonly counts: Counts;
-}
-
-/** All pairs and all rechecks; the reason when that ended early. */
-async function walkPairs(walk: Walk): Promise<VerifyStop | null> {
-  const { scope, options, rechecker, counts } = walk;
-  const suspectsMax = options.suspectsMax ?? 5_000;
-  const mismatchesMax = options.mismatchesMax ?? 10_000;
-  const { clock } = scope.context.runtime;
-  let flushedAt = clock.monotonic();
-  const tooMany = (): boolean => persistentTotal(counts.now()) >= mismatchesMax;
-  for await (const pairs of readAhead(pairsOf(scope, options))) {
-    const stop = stopReason(scope);
-    if (stop) return stop;
-    if (options.pace && !(await options.pace(pairs.length, scope.signal)))
-      return stopReason(scope) ?? 'aborted';
-    await walk.look(pairs);
-    await rechecker.work();
-    while (rechecker.size > suspectsMax && stopReason(scope) === null && !tooMany())
-      await drainSome(walk);
-    await walk.writer.flush();
-    if (clock.monotonic() - flushedAt >= TALLY_MS) {
-      await walk.tally.flush();
-      flushedAt = clock.monotonic();
-    }
-    walk.progress(false);
-    if (tooMany()) return 'too-many-mismatches';
-  }
-  while (rechecker.size > 0 && stopReason(scope) === null && !tooMany()) await drainSome(walk);
-  return tooMany() ? 'too-many-mismatches' : stopReason(scope);
-}
-
-/** Evidence is sent this often; a process that dies loses at most so much of what speaks for parity. */
-const TALLY_MS = 1_000;
-const DRAIN_STEP = 500;
-
-async function drainSome({ rechecker, writer, scope }: Walk): Promise<void> {
-  await rechecker.drain(Math.max(0, rechecker.size - DRAIN_STEP));
-  await writer.flush();
-  // A turn for everybody else: many suspects must not starve the process.
-  await pause(scope, 0);
 }
 
 function extentOf(options: VerifyOptions): VerifyReport['extent'] {
@@ -214,76 +211,21 @@ function extentOf(options: VerifyOptions): VerifyReport['extent'] {
   return options.sample !== undefined && options.sample < 1 ? 'sample' : 'full';
 }
 
-function pairsOf(
-  scope: VerifyScope,
-  options: VerifyOptions,
-): AsyncGenerator<readonly Pair[], void, void> {
+function pairsOf(scope: VerifyScope, options: VerifyOptions): ReturnType<typeof pairsByRange> {
   const batchRows = Math.max(1, options.batchRows ?? 1_000);
   if (options.keys) return pairsByKey(scope, options.keys, Math.min(batchRows, 500));
   if (options.scope) return pairsByRange(scope, options.scope, batchRows);
   if (options.sample !== undefined && options.sample < 1)
     return pairsBySample(scope, options.sample, batchRows);
-  return pairsByRange(scope, { after: null, until: null }, batchRows);
-}
-
-interface CountsNow {
-  readonly compared: number;
-  readonly suspects: number;
-  readonly transient: number;
-  readonly persistent: Readonly<Record<MismatchKind, number>>;
-  readonly waiting: number;
-  readonly dead: number;
-  readonly hot: number;
-  readonly unresolved: number;
-}
-
-interface Counts {
-  now(): CountsNow;
-  compared(pairs: number, suspects: number): void;
-  decided(decision: Decision): void;
-}
-
-function createCounts(): Counts {
-  let now: CountsNow = {
-    compared: 0,
-    suspects: 0,
-    transient: 0,
-    persistent: { missing: 0, extra: 0, different: 0 },
-    waiting: 0,
-    dead: 0,
-    hot: 0,
-    unresolved: 0,
-  };
-  return {
-    now: () => now,
-    compared(pairs, suspects) {
-      now = { ...now, compared: now.compared + pairs, suspects: now.suspects + suspects };
-    },
-    decided({ verdict, difference, standing, hot }) {
-      const persistent = verdict === 'persistent';
-      const kind = difference?.kind ?? 'different';
-      now = {
-        ...now,
-        transient: now.transient + Number(verdict === 'transient'),
-        unresolved: now.unresolved + Number(verdict === 'unresolved'),
-        hot: now.hot + Number(hot),
-        waiting: now.waiting + Number(verdict === 'unresolved' && standing === 'waiting'),
-        dead: now.dead + Number(persistent && standing === 'dead'),
-        persistent: persistent
-          ? { ...now.persistent, [kind]: now.persistent[kind] + 1 }
-          : now.persistent,
-      };
-    },
-  };
+  return pairsByRange(scope, everything, batchRows);
 }
 
 function reportOf(
   scope: VerifyScope,
   options: VerifyOptions,
-  counts: Counts,
+  now: CountsNow,
   reason: VerifyStop | null,
-): Omit<VerifyReport, 'startedAtMs' | 'durationMs' | 'evidenceKept'> {
-  const now = counts.now();
+): Omit<VerifyReport, 'startedAtMs' | 'durationMs' | 'evidenceKept' | 'proof'> {
   const differs = persistentTotal(now) > 0 || now.unresolved > 0;
   const cut = reason !== null && reason !== 'too-many-mismatches';
   return {
@@ -297,6 +239,39 @@ function reportOf(
     stateVersion: scope.begun.version,
     ...now,
     equal: now.compared - now.suspects,
-    proof: proofByRecheck,
+  };
+}
+
+function proofOf(
+  { begun, collection }: VerifyScope,
+  { state }: AlignedProgress,
+  by: VerifyProof['by'],
+  because: string | null,
+  nowMs: number,
+): VerifyProof {
+  const { first, last, records, digested, segments, overruled, resumed, leaves } = state;
+  const { hotKeys, queuedKeys, ranges, rangesTotal } = state;
+  const ignored = Object.entries(collection.ignore).flatMap(([field, { reason, until }]) =>
+    Date.parse(until) > nowMs ? [{ field, reason, until }] : [],
+  );
+  const exclusions = { ignored, ranges, rangesTotal, hotKeys, queuedKeys };
+  const noPosition = because ?? (segments === 0 ? (ranges[0]?.reason ?? 'it was stopped') : null);
+  const counted = { by, first, last, records, digested, segments, exclusions };
+  return {
+    kind: noPosition === null ? 'aligned' : 'recheck',
+    sentence:
+      noPosition === null ? alignedSentence(counted) : `${proofByRecheck} Why: ${noPosition}.`,
+    because: noPosition,
+    comparator: comparatorFingerprint(collection, nowMs),
+    phase: begun.phase,
+    epoch: begun.epoch,
+    generation: begun.generation,
+    ...counted,
+    ways: noPosition === null ? state.ways : [readByRecheck],
+    follower: state.follower,
+    root: leaves.length === 0 ? null : rootOf(leaves),
+    leaves,
+    overruled,
+    resumed,
   };
 }

@@ -21,7 +21,11 @@ import {
 } from '../migration/index.ts';
 import { tendGap } from '../rescue/index.ts';
 import type { StateView } from '../router/index.ts';
-import { recheckSuspects } from '../verify/index.ts';
+import { evidenceTask } from './evidence-task.ts';
+import { modifiedTask } from './modified-task.ts';
+import { parityTask } from './parity-task.ts';
+import { recheckTask } from './recheck-task.ts';
+import { repairTask } from './repair-task.ts';
 import { rogueTask } from './rogue-task.ts';
 import type { WorkerOptions } from './worker-options.ts';
 
@@ -48,8 +52,12 @@ export function workerTasks(
     measureTask(context, options),
     wayBackTask(context, options),
     rogueTask(context, options),
+    evidenceTask(context),
     backfillTask(context, options),
     recheckTask(context, options),
+    parityTask(context, options),
+    modifiedTask(context, options),
+    repairTask(context),
     resumeTask(context, options),
     gapTask(context, view, options),
   ];
@@ -228,21 +236,6 @@ function backfillTask(context: MigrationContext, options: WorkerOptions): Worker
 /** A copy that was broken off by going back a phase may have left indexes down. */
 async function restoreIndexes({ migration, stores }: MigrationContext): Promise<void> {
   for (const name of migration.collections.keys()) await stores.target.setup.restoreIndexes?.(name);
-}
-
-/** Shadow reads leave suspects in the ledger; here it is decided whether they are mismatches. */
-function recheckTask(context: MigrationContext, options: WorkerOptions): WorkerTask {
-  return {
-    name: 'recheck',
-    idleMs: options.recheckMs,
-    holdable: true,
-    async turn(currentState, signal) {
-      const { cutover } = currentState();
-      if (!brings(currentState()) || cutover !== null) return 'idle';
-      await recheckSuspects(context, { currentState }, signal);
-      return 'idle';
-    },
-  };
 }
 
 /** Undoes a change of authority whose coordinator is gone: until somebody does, held writes are refused at their deadline. */

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { drainLog, drainUntilEmpty, workerSuffix } from '../capture/index.ts';
-import type { MigrationContext } from '../control/index.ts';
+import { type MigrationContext, recordSamples } from '../control/index.ts';
 import type { MigrationState } from '../migration/index.ts';
 import type { QueueDepth } from '../queue/index.ts';
 import { openStateView } from '../router/index.ts';
@@ -38,6 +38,7 @@ export async function startWorker(
   // A router of the same process has a registration of its own: one must never acknowledge, or leave the fleet, for the other.
   const registered = { ...context, instance: `${context.instance}${workerSuffix}` };
   const record = createApplyRecord(context);
+  const samples = recordSamples(context, 'worker');
   const view = await openStateView(registered, {
     kind: 'worker',
     label,
@@ -63,7 +64,7 @@ export async function startWorker(
     abort.abort(new Error('The worker is closing.'));
     await Promise.allSettled(loops);
     record.close();
-    await view.close();
+    await Promise.all([samples.close(), view.close()]);
   };
   let closing: Promise<void> | null = null;
   return {

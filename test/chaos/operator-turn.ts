@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MigrationContext } from '../../src/control/index.ts';
+import { comparatorsOf, type MigrationContext } from '../../src/control/index.ts';
 import type { Act, Controller } from '../../src/controller/index.ts';
 import type { GateResult } from '../../src/gates/index.ts';
 import type { MigrationState, Phase } from '../../src/migration/index.ts';
@@ -213,6 +213,7 @@ async function verify(work: OperatorWork): Promise<void> {
         finished: report.outcome !== 'stopped',
         open: open + report.unresolved,
         startedAtMs: report.startedAtMs,
+        comparators: comparatorsOf(context.migration, report.startedAtMs),
       },
     });
     await did(

@@ -44,7 +44,7 @@ let { fate } = options;
 
 const controller = createController(opened, {
   // Little proof per switch, so that a run sees many of them.
-  profile: { ...demoProfile, name: 'chaos', parity: 0.9 },
+  profile: { ...demoProfile, name: 'chaos', parity: 0.9, coverageMin: 0, latencyRatioMax: 0 },
   ...(drainsItself
     ? {
         drain: async (_side, signal) =>

@@ -34,7 +34,7 @@ const { runtime, jump } = jumpingRuntime();
 const opened = await openChaosMigration(options, runtime);
 const { control, migration } = opened;
 const controller = createController(opened, {
-  profile: { ...demoProfile, name: 'chaos', parity: 0.9 },
+  profile: { ...demoProfile, name: 'chaos', parity: 0.9, coverageMin: 0, latencyRatioMax: 0 },
 });
 let goOn = (): void => {};
 

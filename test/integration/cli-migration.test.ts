@@ -183,12 +183,16 @@ describe('a whole migration on the command line', { timeout: 120_000 }, () => {
       '"wrong"',
     );
     expect((await cli(folder, 'diff', 'customers', '8')).code).toBe(0);
+    const told = await cliJson(folder, 'mismatch', 'show', 'customers', '7');
+    expect(told.json.data).toMatchObject({ origin: { origin: 'drift' } });
     const proposal = await cliJson(folder, 'mismatch', 'repair', 'customers');
     expect(proposal.json.data).toMatchObject({ counts: { proposed: 1 } });
     const repaired = await cliJson(folder, 'mismatch', 'repair', 'customers', '--apply');
     expect([repaired.code, repaired.json.data['counts']]).toMatchObject([0, { repaired: 1 }]);
     expect((await cli(folder, 'verify')).code).toBe(0);
     expect((await cli(folder, 'mismatch')).code).toBe(0);
+    const runs = await cli(folder, 'history', '--reconciliation', '--limit', '3');
+    expect(runs.stdout).toMatch(/verify .*customers[^\n]*\n[^\n]*repair .*customers, 1 repaired/);
   });
 
   test('the write switch asks, and is made; the way back is one command', async () => {

@@ -183,7 +183,7 @@ test('what is not there is exit 2, with what is there', async () => {
     [['dlq', 'retry'], /--all/],
     [['dlq', 'discard', '--all'], /needs --reason/],
     [['advance', '--override', 'x'], /needs --reason/],
-    [['verify', '--sample', '2'], /between 0 and 1/],
+    [['verify', '--sample', '2'], /--sample/],
     [['dlq', 'list', '--side', 'left'], /source, target/],
     [['advnce'], /Did you mean advance/],
   ] as const;

@@ -7,7 +7,7 @@ import { guideSettings, guideStatements } from '../support/guide-statements.ts';
 import { type PrivateMariadb, useMariadb } from '../support/private-mariadb.ts';
 import { useServer } from '../support/private-postgres.ts';
 import { missingMariadb } from '../support/requirements.ts';
-import { WholeMigration } from '../support/whole-migration.ts';
+import { nobodyReads, WholeMigration } from '../support/whole-migration.ts';
 
 /**
  * The settings and grants of the guides, word by word, on servers of their own; then whole migrations by users who have nothing else.
@@ -230,7 +230,7 @@ describe.skipIf(missingMariadb())('users with the grants of the guides and nothi
       await source.app('DELETE FROM order_lines');
       await whole.toReadSwitch();
       await whole.run('dial', '100');
-      await whole.advance(['shadow-read-parity']);
+      await whole.advance(nobodyReads);
 
       await target.app("INSERT INTO customers (name) VALUES ('after the switch')");
       await newest(source, 'customers', 'after the switch');

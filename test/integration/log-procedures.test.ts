@@ -26,7 +26,7 @@ import { defineMigration } from ${from('index.ts')};
 import { mysql } from ${from('adapters/mysql/index.ts')};
 import { postgres } from ${from('adapters/postgres/index.ts')};
 export default defineMigration({
-  name: 'shop', source: ${source.store}, target: ${target.store}, gates: { profile: 'demo' },
+  name: 'procedures', source: ${source.store}, target: ${target.store}, gates: { profile: 'demo' },
   collections: { items: { capture: 'log', ${more} } },
 });`;
 
@@ -142,7 +142,7 @@ describe.each(ENGINES)('a log of %s', { timeout: 60_000 }, (engine) => {
     await sides.source.run(
       engine === 'mariadb'
         ? 'RESET MASTER'
-        : `SELECT pg_drop_replication_slot('changeover_shop_s_1')`,
+        : `SELECT pg_drop_replication_slot('changeover_procedures_s_1')`,
     );
     await sides.whole.startWorker();
     const { stdout } = await cli(sides.whole.folder, 'status');

@@ -252,6 +252,7 @@ test('what comes from a log may refer to what comes later, and the checks are ba
   expect(await store.door.log?.apply({ stream: 's', from, to, changes }, context)).toEqual({
     applied: 2,
     stale: 0,
+    durable: true,
   });
   const orphan = change('3', 6, { id: '3', name: 'c', boss: '9' });
   await expect(store.door.apply([orphan], context)).rejects.toThrow(/STORE_REJECTED/);

@@ -185,3 +185,48 @@ test('a server that does not answer is one finding', async () => {
   const store = await open('plain', { url: 'mysql://nobody@127.0.0.1:1/x' });
   expect(problems(await store.setup.inspect('authority'))).toEqual({ 'mysql/connection': 'fail' });
 });
+
+test('limits of the server and of the user are told, and what a table refuses', async () => {
+  await query(
+    `CREATE TABLE plain (id int PRIMARY KEY, code varchar(9) NOT NULL UNIQUE, doc json, price int CHECK (price > 0))`,
+  );
+  const store = await open('plain');
+  const limits = (found: Record<string, string>): readonly string[] =>
+    ['connections', 'packet-size', 'idle-limit', 'lock-wait', 'replica', 'read-only'].filter(
+      (id) => `mysql/${id}` in found,
+    );
+  expect(limits(problems(await store.setup.inspect('authority')))).toEqual([]);
+  const before = await query(
+    'SELECT @@global.max_allowed_packet AS p, @@global.wait_timeout AS w, @@global.innodb_lock_wait_timeout AS l, @@global.tx_read_only AS r',
+  );
+  await query(
+    'SET GLOBAL max_allowed_packet = 1048576, GLOBAL wait_timeout = 30, GLOBAL innodb_lock_wait_timeout = 1',
+  );
+  try {
+    const { name, password } = await databases.server.createUser('busy', ['GRANT ALL ON *.*']);
+    await query(`ALTER USER '${name}'@'%' WITH MAX_USER_CONNECTIONS 5`);
+    await query('SET GLOBAL tx_read_only = 1');
+    const url = databases.server.url(databases.name(0), { name, password });
+    const narrow = await open('plain', { url });
+    expect(limits(problems(await narrow.setup.inspect('follower')))).toEqual([
+      'connections',
+      'packet-size',
+      'idle-limit',
+      'lock-wait',
+      'read-only',
+    ]);
+  } finally {
+    const [{ p = '', w = '', l = '' } = {}] = before;
+    await query(
+      `SET GLOBAL tx_read_only = 0, GLOBAL max_allowed_packet = ${p}, GLOBAL wait_timeout = ${w}, GLOBAL innodb_lock_wait_timeout = ${l}`,
+    );
+  }
+  const [table] = (await store.setup.facts?.limits('one')) ?? [];
+  expect(table).toMatchObject({ notNull: ['id', 'code'], unique: [{ columns: ['code'] }] });
+  expect(table?.checks.map(({ condition }) => condition)).toEqual(['`price` > 0']);
+  expect(table?.bytes).toBeGreaterThan(0);
+  const space = await store.setup.facts?.space();
+  // The plugin DISKS may be there or not: never both, a number and a reason.
+  expect(space?.freeBytes === null).toBe(space?.unread !== '');
+  expect(Math.abs(((await store.setup.facts?.now()) ?? 0) - Date.now())).toBeLessThan(5_000);
+});

@@ -79,3 +79,57 @@ test('the lock of the guard is tried and given back; an open write keeps it', as
   await client.query('COMMIT');
   expect(await survey.tryLock(500)).toEqual(row);
 });
+
+test('a transaction that has ended is in nobody’s way, however often its server is asked', async () => {
+  const look = async (): Promise<readonly string[]> =>
+    (await survey.look(5_000)).transactions.map(({ id }) => id);
+  const writer = await transaction(0, 'INSERT INTO orders VALUES (1)');
+  expect(await look()).toEqual([writer]);
+  const ended = open.pop();
+  await ended?.query('ROLLBACK');
+  await ended?.end();
+  const seen = await Promise.all([look(), look()]);
+  expect([...seen, await look()]).toEqual([[], [], []]);
+});
+
+test('a session that goes on after its transaction is in nobody’s way either', async () => {
+  const look = async (): Promise<readonly string[]> =>
+    (await survey.look(5_000)).transactions.map(({ id }) => id);
+  const writer = await transaction(0, 'INSERT INTO orders VALUES (1)');
+  expect(await look()).toEqual([writer]);
+  await open[0]?.query('COMMIT');
+  expect(await look()).toEqual([]);
+  await open[0]?.query('START TRANSACTION');
+  await open[0]?.query('INSERT INTO orders VALUES (2)');
+  expect(await look()).toEqual([writer]);
+});
+
+test.each(["'money'", "X'00ff','ünd',7"])(
+  'a prepared transaction (%s) counts, also when the session that has prepared it is gone',
+  async (name) => {
+    const client = await createConnection({ uri: databases.url(0) });
+    await client.query(`XA START ${name}`);
+    await client.query('INSERT INTO orders VALUES (1)');
+    await client.query(`XA END ${name}`);
+    await client.query(`XA PREPARE ${name}`);
+    await client.end();
+    const { transactions } = await survey.look(5_000);
+    const [prepared] = transactions;
+    // It can be decided by the name that is told.
+    await databases.query(0, `XA ROLLBACK ${prepared?.id}`);
+    expect(transactions).toMatchObject([{ kind: 'prepared' }]);
+  },
+);
+
+test('says so where somebody else keeps the list of transactions old', async () => {
+  let reading = true;
+  const readers = Array.from({ length: 3 }, async () => {
+    const client = await createConnection({ uri: databases.url(0) });
+    while (reading) await client.query('SELECT COUNT(*) FROM information_schema.INNODB_TRX');
+    await client.end();
+  });
+  const { unseen } = await survey.look(5_000);
+  reading = false;
+  await Promise.all(readers);
+  expect(unseen.join('\n')).toMatch(/somebody reads information_schema.INNODB_TRX all the time/);
+});

@@ -1,8 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { LogBatch, LogChange, LogCheckpoint } from '../../src/log/index.ts';
 import type { Shape } from '../../src/migration/index.ts';
 import { withDatabases } from '../support/databases.ts';
-import { gist, type LogRig, logRig, rowOf, stream } from '../support/postgres-log.ts';
+import { gist, type LogRig, logRig, rigMigration, rowOf, stream } from '../support/postgres-log.ts';
 
 const databases = withDatabases(1, { scope: 'test' });
 let rig: LogRig;
@@ -103,6 +104,23 @@ test('closed readers refuse, and closing twice is harmless', async () => {
   await reader.close();
   await reader.close();
   await waiting;
+  await expect(reader.next(0)).rejects.toMatchObject({ code: 'CLOSED' });
+});
+
+test('a reader that rested has what came meanwhile, all of it, when it is asked again', async () => {
+  const { sql, install, open, toEnd } = await use(ITEMS, items);
+  const reader = await open(await install());
+  for (const round of [1, 2, 3]) {
+    reader.rest?.();
+    for (const id of [1, 2, 3]) await sql(`INSERT INTO items VALUES (${10 * round + id}, 'n')`);
+    // Sent, but nobody has read it; more than one answer of the socket.
+    await sleep(100);
+    expect((await reader.next(0)).changes).toHaveLength(3);
+  }
+  await sql(`INSERT INTO items VALUES (99, 'n')`);
+  expect((await toEnd(reader)).flatMap(({ changes }) => changes)).toHaveLength(1);
+  reader.rest?.();
+  await reader.close();
   await expect(reader.next(0)).rejects.toMatchObject({ code: 'CLOSED' });
 });
 
@@ -289,11 +307,13 @@ test('transactions of the door are left out and counted, messages of others are 
   const from = await install();
   const mark = (content: string): string =>
     `SELECT pg_logical_emit_message(true, 'changeover', '${content}')`;
-  await sql(`BEGIN; ${mark('shop')}; INSERT INTO items VALUES (1, 'door'), (2, 'door'); COMMIT`);
-  await sql(`BEGIN; ${mark('another')}; INSERT INTO items VALUES (3, 'foreign'); COMMIT`);
-  await sql(`SELECT pg_logical_emit_message(false, 'changeover', 'shop')`);
   await sql(
-    `BEGIN; SAVEPOINT s; ${mark('shop')}; ROLLBACK TO s; INSERT INTO items VALUES (4, 'own'); COMMIT`,
+    `BEGIN; ${mark(rigMigration)}; INSERT INTO items VALUES (1, 'door'), (2, 'door'); COMMIT`,
+  );
+  await sql(`BEGIN; ${mark('another')}; INSERT INTO items VALUES (3, 'foreign'); COMMIT`);
+  await sql(`SELECT pg_logical_emit_message(false, 'changeover', '${rigMigration}')`);
+  await sql(
+    `BEGIN; SAVEPOINT s; ${mark(rigMigration)}; ROLLBACK TO s; INSERT INTO items VALUES (4, 'own'); COMMIT`,
   );
   await sql(`SELECT pg_logical_emit_message(true, 'changeover-challenge', 'another_schema token')`);
   const reader = await open(from, { changesMax: 1 });
@@ -362,13 +382,15 @@ describe('installation', () => {
   test('uninstalling the store takes streams along, and no other migration’s', async () => {
     const { install, store, sql } = await use(ITEMS, items);
     await install();
-    await sql(`CREATE PUBLICATION changeover_shopper_s_1; CREATE PUBLICATION changeover_shop_t_1`);
+    await sql(
+      `CREATE PUBLICATION changeover_${rigMigration}per_s_1; CREATE PUBLICATION changeover_${rigMigration}_t_1`,
+    );
     await store.setup.uninstall();
     expect(await store.setup.objects()).toEqual([]);
     const { rows } = await sql('SELECT pubname FROM pg_publication ORDER BY 1');
     expect(rows.map(({ pubname }) => pubname)).toEqual([
-      'changeover_shop_t_1',
-      'changeover_shopper_s_1',
+      `changeover_${rigMigration}_t_1`,
+      `changeover_${rigMigration}per_s_1`,
     ]);
   });
 

@@ -152,6 +152,29 @@ test('sequences are raised past the other side and past the rows, and never lowe
   expect(rows).toEqual([{ v: '9007199254740994' }]);
 });
 
+test('a number that is drawn while its sequence is raised is drawn once', async () => {
+  await foreign.query('CREATE TABLE drawn (n bigint)');
+  let drawing = true;
+  const writer = foreign
+    .query("INSERT INTO drawn SELECT nextval('parted_id_seq') FROM generate_series(1, 400000)")
+    .finally(() => {
+      drawing = false;
+    });
+  for (let raises = 0; drawing; raises++) {
+    const values = await store.guard.sequenceValues();
+    // Near what is drawn in just this moment.
+    const near = (values.get('parted.id') ?? 0n) + BigInt(50 + (raises % 5) * 400);
+    await Promise.all([
+      store.guard.raiseSequences(new Map([['parted.id', near]])),
+      store.guard.raiseSequences(new Map([['parted.id', near + 100n]])),
+    ]);
+  }
+  await writer;
+  const { rows } = await foreign.query('SELECT count(*) = count(DISTINCT n) AS once FROM drawn');
+  await foreign.query('DROP TABLE drawn');
+  expect(rows).toEqual([{ once: true }]);
+});
+
 test('a change of the mark alone waits for no writer, a change of the role does', async () => {
   const armed: GuardState = { ...authority, attempt: 'a' };
   await foreign.query('BEGIN');

@@ -69,7 +69,7 @@ test.each(['ON DELETE CASCADE', 'ON DELETE SET NULL', '', 'ON DELETE RESTRICT', 
   'a changed key takes nothing with it that hangs on it: %s',
   async (action) => {
     const log = await follower(tables('', action));
-    expect(await apply(log)).toEqual({ applied: 3, stale: 0 });
+    expect(await apply(log)).toEqual({ applied: 3, stale: 0, durable: true });
     expect(await rows()).toEqual([{ region: 9, customer: 10, order: 100 }]);
   },
 );
@@ -78,7 +78,7 @@ test.each(['ON DELETE SET NULL', 'DEFERRABLE'])(
   'also where a unique value has to move with the key: %s',
   async (action) => {
     const log = await follower(tables('UNIQUE', action));
-    expect(await apply(log)).toEqual({ applied: 3, stale: 0 });
+    expect(await apply(log)).toEqual({ applied: 3, stale: 0, durable: true });
     expect(await rows()).toEqual([{ region: 9, customer: 10, order: 100 }]);
   },
 );

@@ -80,7 +80,7 @@ describe('flights', () => {
   test('a read of several statements sees one moment, and an error leaves the connection usable', async () => {
     const session = open({ poolMax: 1 });
     const broken = session.run([{ text: 'SELECT 1' }, { text: 'SELECT 1/0' }], {
-      oneSnapshot: true,
+      oneSnapshot: { lockFirst: [] },
     });
     await expect(broken).rejects.toMatchObject({ code: 'STORE_REJECTED' });
     expect((await session.query('SELECT 1')).rows).toEqual([['1']]);

@@ -25,7 +25,7 @@ import {
 } from '../support/private-pgbouncer.ts';
 import { useServer } from '../support/private-postgres.ts';
 import { missingPgBouncer, missingSystemPostgres } from '../support/requirements.ts';
-import { WholeMigration } from '../support/whole-migration.ts';
+import { nobodyReads, WholeMigration } from '../support/whole-migration.ts';
 
 const dying = fileURLToPath(new URL('../support/switch-folder-and-die.ts', import.meta.url));
 
@@ -47,11 +47,20 @@ describe.skipIf(missingSystemPostgres() || missingPgBouncer())(
     const databases = (): PgBouncerOptions['databases'] => ({
       shop: { source: lineTo('source'), target: lineTo('target') },
     });
+    /** As `check` tells it to be written once by hand. */
+    const lines = (side: Side): string =>
+      [
+        `shop = ${lineTo(side)}`,
+        ...(['source', 'target'] as const).map(
+          (one) => `changeover_look_${one}_shop = ${lineTo(one)}`,
+        ),
+      ].join('\n');
+    const login = { user: 'postgres' };
     const another = async (
       options: Partial<PrivatePgBouncerOptions> = {},
     ): Promise<PrivatePgBouncer> => {
       const started = await startPrivatePgBouncer({
-        databases: `shop = ${lineTo('source')}`,
+        databases: lines('source'),
         ...options,
       });
       bouncers.push(started);
@@ -66,7 +75,7 @@ describe.skipIf(missingSystemPostgres() || missingPgBouncer())(
       await makePooledBank(program, urlOf('source'), urlOf('target'), 1);
       bouncer = await another();
       const { file } = bouncer;
-      const options = { admin: bouncer.admin(), file, databases: databases() };
+      const options = { admin: bouncer.admin(), file, databases: databases(), login };
       const traffic = `pgbouncer(${JSON.stringify(options)})`;
       migration = new WholeMigration(pooledBankConfig(urlOf('source'), urlOf('target'), traffic));
       await migration.start();
@@ -137,6 +146,8 @@ describe.skipIf(missingSystemPostgres() || missingPgBouncer())(
         'pgbouncer/place',
         'pgbouncer/pooling',
         'pgbouncer/admin',
+        'pgbouncer/same-store',
+        'pgbouncer/same-store',
       ]);
       expect(own.every((one) => one.verdict === 'pass')).toBe(true);
     });
@@ -162,7 +173,7 @@ describe.skipIf(missingSystemPostgres() || missingPgBouncer())(
     test('by the command line, there and back: no transaction fails, each store has its share', async () => {
       const before = await counted('source');
       await under([], async () => {
-        await migration.advance(['shadow-read-parity']);
+        await migration.advance(nobodyReads);
         expect(await leadsTo()).toBe(names.target);
         await sleep(500);
         await migration.run('rollback', '--yes', '--reason', 'in a test');
@@ -255,7 +266,7 @@ describe.skipIf(missingSystemPostgres() || missingPgBouncer())(
         expect((await migration.migration.control.load('bank')).version).toBe(version);
       };
       const hookOf = (one: PrivatePgBouncer, more: Partial<PgBouncerOptions> = {}) =>
-        pgbouncer({ admin: one.admin(), file: one.file, databases: databases(), ...more });
+        pgbouncer({ admin: one.admin(), file: one.file, databases: databases(), login, ...more });
 
       test('the admin console is down', async () => {
         await bouncer.kill();
@@ -283,8 +294,56 @@ describe.skipIf(missingSystemPostgres() || missingPgBouncer())(
         await refused(hookOf(one), /pgbouncer\/paused/);
       });
 
+      test('somebody has paused all of it', async () => {
+        const one = await another();
+        await withClient(one.admin(), (client) => client.query('PAUSE'));
+        const hook = hookOf(one);
+        expect(await hook.check?.('source')).toContainEqual(
+          expect.objectContaining({ id: 'pgbouncer/all-paused', verdict: 'fail' }),
+        );
+        await refused(hook, /pgbouncer\/all-paused/);
+        await expect(hook.release('source')).rejects.toThrow(/RESUME without a name/);
+        await withClient(one.admin(), (client) => client.query('RESUME'));
+        await hook.release('source');
+      });
+
+      test.each(['which the file can show already', 'which the trial shows'])(
+        'the line for the target leads to another database, %s',
+        async (how) => {
+          // There from the first of these: a PgBouncer that has looked through the line keeps a connection.
+          await withClient(urlOf('source'), (client) =>
+            client.query('CREATE DATABASE strange_bank').catch(() => {}),
+          );
+          const strange = lineTo('target').replace(names.target, 'strange_bank');
+          const shown = how.startsWith('which the file');
+          const one = await another({
+            databases: shown
+              ? lines('source').replace(lineTo('target'), strange)
+              : `shop = ${lineTo('source')}`,
+          });
+          const hook = hookOf(one, {
+            databases: { shop: { source: lineTo('source'), target: strange } },
+          });
+          const dry = switchAuthority(
+            { ...migration.migration, traffic: [hook] },
+            {
+              ...{ to: 'target', phaseAfter: 'write-switch', dryRun: true },
+              ...{ actor: 'test', reason: 'in a test' },
+            },
+          );
+          if (shown) await expect(dry).rejects.toThrow(/pgbouncer\/other-store/);
+          else await dry;
+          await refused(hook, /strange_bank.*leads to another database.*pgbouncer\/other-store/);
+        },
+      );
+
+      test('the lines cannot be looked through', async () => {
+        const one = await another();
+        await refused(hookOf(one, { login: { user: 'nobody' } }), /pgbouncer\/no-look/);
+      });
+
       test('it leads to another store', async () => {
-        const one = await another({ databases: `shop = ${lineTo('target')}` });
+        const one = await another({ databases: lines('target') });
         await refused(hookOf(one), /pgbouncer\/elsewhere/);
       });
 

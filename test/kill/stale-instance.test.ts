@@ -199,7 +199,6 @@ function facts(engine: Engine, stores: Stores): void {
 
   const change = (coordinator = context, more: object = {}): Promise<SwitchResult> =>
     switchAuthority(coordinator, {
-      prediction: 'note',
       to: 'target',
       phaseAfter: 'write-switch',
       ...by,

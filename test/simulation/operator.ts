@@ -3,6 +3,7 @@ import { applyEvent } from '../../src/control/index.ts';
 import { createController } from '../../src/controller/index.ts';
 import { resumeCutover, switchAuthority } from '../../src/cutover/index.ts';
 import { isChangeoverError, messageOf } from '../../src/errors/index.ts';
+import { demoProfile, gateTable } from '../../src/gates/index.ts';
 import { authorityOf, type MigrationState, phaseOrder } from '../../src/migration/index.ts';
 import { Violation } from '../../src/testing/simulation/index.ts';
 import type { Ledger } from './ledger.ts';
@@ -110,8 +111,32 @@ async function advance(
   if (phaseOrder(state.phase) >= phaseOrder(to)) return true;
   if (state.phase === 'off') return true;
   if (to !== 'backfill' && !(await backfillIsFinished(world, running))) return false;
+  if (to === 'backfill' && !(await everyoneFollows(world, running, state))) return false;
   await applyEvent(context, { type: 'advance', to }, act, state.version);
   return true;
+}
+
+/**
+ * Whoever believes in `off` writes to the source alone. Stores refuse that write; where they do not, only this gate keeps the copy from beginning before it
+ * is over. It goes on without the gate elsewhere, so that the refusal is tried.
+ */
+async function everyoneFollows(
+  world: World,
+  { context }: Running,
+  state: MigrationState,
+): Promise<boolean> {
+  if (world.scenario.supportsGuard) return true;
+  const [gate] = gateTable.backfill;
+  const input = {
+    context,
+    state,
+    to: 'backfill',
+    profile: demoProfile,
+    requester: null,
+    plan: '',
+    lastDrill: async () => null,
+  } as const;
+  return (await gate?.evaluate(input))?.verdict === 'pass';
 }
 
 /** Waits for it, two seconds a try. */

@@ -7,7 +7,7 @@ import { bankAnswers, bankConfig, bankFacts, bankTarget, makeBank } from '../sup
 import { withClient } from '../support/databases.ts';
 import { useServer } from '../support/private-postgres.ts';
 import { missingSystemPostgres } from '../support/requirements.ts';
-import { WholeMigration } from '../support/whole-migration.ts';
+import { nobodyReads, WholeMigration } from '../support/whole-migration.ts';
 
 describe.skipIf(missingSystemPostgres())(
   'pgbench goes on while its PostgreSQL is migrated from the log to another schema, there and back',
@@ -99,7 +99,7 @@ describe.skipIf(missingSystemPostgres())(
 
     test('the write switch turns the direction: what the target commits comes back to the source', async () => {
       await migration.run('dial', '100');
-      await migration.advance(['shadow-read-parity']);
+      await migration.advance(nobodyReads);
       await withClient(urlOf('new_bank'), (client) =>
         client.query(`
           UPDATE bank.account SET balance = balance + 7 WHERE id % 1000 = 0;

@@ -6,7 +6,7 @@ import { withDatabases } from '../support/databases.ts';
 import { withMariadb } from '../support/private-mariadb.ts';
 import { missingMariadb, missingSysbench } from '../support/requirements.ts';
 import { sbtestArguments, sbtestConfig, sbtestTables, sbtestTarget } from '../support/sbtest.ts';
-import { WholeMigration } from '../support/whole-migration.ts';
+import { nobodyReads, WholeMigration } from '../support/whole-migration.ts';
 
 describe.skipIf(missingMariadb() || missingSysbench())(
   'sysbench goes on while its MariaDB is migrated to PostgreSQL by the binary log',
@@ -86,7 +86,7 @@ describe.skipIf(missingMariadb() || missingSysbench())(
 
     test('the direction turns, and MariaDB follows PostgreSQL', async () => {
       await migration.run('dial', '100');
-      await migration.advance(['shadow-read-parity']);
+      await migration.advance(nobodyReads);
       await postgres.query(0, `UPDATE sbtest1 SET k = k + 1, c = 'é' || id WHERE id % 500 = 0`);
       await postgres.query(0, 'DELETE FROM sbtest2 WHERE id % 1000 = 0');
       await postgres.query(0, `INSERT INTO sbtest2 VALUES (900000, 1, 'new', '')`);

@@ -1,5 +1,11 @@
 import { expect } from 'vitest';
-import type { MigrationContext } from '../../src/control/index.ts';
+import {
+  comparatorsOf,
+  fingerprintOf,
+  latencyBucket,
+  type MigrationContext,
+  subjectOf,
+} from '../../src/control/index.ts';
 import type { Controller } from '../../src/controller/index.ts';
 import { expectedGuard } from '../../src/cutover/index.ts';
 import type { MigrationState, Phase } from '../../src/migration/index.ts';
@@ -47,8 +53,16 @@ export function controllerSteps(
       finishedAtMs: now,
     });
     await verified(0);
+    await worker();
     await compared(400, 0);
   }
+  /** A worker that says it lives. It has acknowledged everything, so that nobody waits for it. */
+  const worker = (leaseMs = 60_000) =>
+    current().context.control.fleet.heartbeat(
+      'shop',
+      { id: 'a-worker', kind: 'worker', label: 'host:worker', acknowledgedVersion: 1_000_000 },
+      leaseMs,
+    );
   const verified = async (open: number) =>
     current().context.control.note('shop', {
       ...by,
@@ -58,14 +72,23 @@ export function controllerSteps(
         collections: ['items'],
         finished: true,
         open,
+        comparators: comparatorsOf(
+          current().context.migration,
+          current().context.runtime.clock.now(),
+        ),
       },
     });
-  const compared = (matched: number, confirmed: number) =>
-    current().context.control.evidence.add('shop', [
+  let records = 0;
+  /** So many shadow reads, each of another record, a millisecond on each store. */
+  const compared = async (matched: number, confirmed: number): Promise<void> => {
+    const { control, migration, runtime } = current().context;
+    const nowMs = runtime.clock.now();
+    const minute = Math.floor(nowMs / 60_000);
+    const of = { collection: 'items', detector: 'shadow-read', minute };
+    await control.evidence.add('shop', [
       {
-        collection: 'items',
-        detector: 'shadow-read',
-        minute: Math.floor(current().context.runtime.clock.now() / 60_000),
+        ...of,
+        fingerprint: fingerprintOf(migration, 'items', nowMs),
         compared: matched + confirmed,
         matched,
         suspect: 0,
@@ -73,8 +96,15 @@ export function controllerSteps(
         shed: 0,
         timedOut: 0,
         failed: 0,
+        subjects: Array.from({ length: matched }, () => subjectOf(`["${records++}"]`, 'as it is')),
       },
     ]);
+    const buckets = new Map([[latencyBucket(1), matched + confirmed]]);
+    await control.evidence.addLatencies('shop', [
+      { collection: 'items', side: 'source', minute, buckets },
+      { collection: 'items', side: 'target', minute, buckets },
+    ]);
+  };
   /** Through the controller, gates and all. */
   async function advanceTo(goal: Phase): Promise<void> {
     if ((await load()).phase === 'off') await current().controller.start(by);
@@ -86,5 +116,14 @@ export function controllerSteps(
     }
   }
 
-  return { load, guardsAsTheStateSays, unjournalled, proof, verified, compared, advanceTo };
+  return {
+    load,
+    guardsAsTheStateSays,
+    unjournalled,
+    proof,
+    verified,
+    worker,
+    compared,
+    advanceTo,
+  };
 }

@@ -15,7 +15,9 @@ import type { Shape } from '../../src/migration/index.ts';
 import { systemClock, systemRandom, systemRuntime } from '../../src/runtime/index.ts';
 import type { MigrationStore } from '../../src/store/index.ts';
 
-export const stream = 'changeover_shop_s_1';
+/** Slots are the whole server's, which files that run at the same time share. */
+export const rigMigration = `rig${process.env['VITEST_POOL_ID'] ?? ''}`;
+export const stream = `changeover_${rigMigration}_s_1`;
 const READ_MS = 20_000;
 
 /** A store whose collections are all captured from the log, with what tests do to it. */
@@ -47,7 +49,7 @@ export async function logRig(
   await client.connect();
   await client.query(ddl);
   const store = await postgres({ url, ...options }).connect({
-    migration: 'shop',
+    migration: rigMigration,
     side: 'source',
     shapes: new Map(Object.entries(shapes)),
     logged: new Set(Object.keys(shapes)),

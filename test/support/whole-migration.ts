@@ -11,6 +11,9 @@ import {
 import { startWorker, type Worker } from '../../src/worker/index.ts';
 import { type CliJson, cli, cliJson } from './cli.ts';
 
+/** The gates that stay closed where no router reads. */
+export const nobodyReads = ['shadow-read-parity', 'coverage', 'latency-ratio'];
+
 /** A migration that is moved by command lines, with a worker in this process: for tests that go the whole way. */
 export class WholeMigration {
   readonly folder: string;
@@ -93,7 +96,7 @@ export class WholeMigration {
     await this.advance([], timeoutMs);
     await this.advance([], timeoutMs);
     await this.run('verify');
-    await this.advance(['shadow-read-parity'], timeoutMs);
+    await this.advance(nobodyReads, timeoutMs);
   }
 
   status(): Promise<string> {

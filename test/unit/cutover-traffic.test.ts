@@ -23,28 +23,7 @@ import {
   put,
 } from '../support/memory-migration.ts';
 import { rescue } from '../support/rescue-rig.ts';
-
-/** A user's gate before the stores: what all processes see of it. */
-class Gate {
-  held = false;
-  leadsTo: Side = 'source';
-  readonly calls: string[] = [];
-  hook(own: Partial<TrafficHook> = {}): TrafficHook {
-    return {
-      name: 'the gate',
-      hold: async () => {
-        this.calls.push('hold');
-        this.held = true;
-      },
-      release: async (to) => {
-        this.calls.push(`release ${to}`);
-        this.leadsTo = to;
-        this.held = false;
-      },
-      ...own,
-    };
-  }
-}
+import { Gate } from '../support/traffic-gate.ts';
 
 let migration: MemoryMigration;
 let gate: Gate;
@@ -385,23 +364,6 @@ describe('a coordinator that is gone', () => {
       await settled();
     });
   }
-
-  test('and is undone by a process without the hook: an operator lets traffic go, where no mark says so any more', async () => {
-    await gone('seal', 'target');
-    const { traffic: _without, ...bare } = worker;
-    await resumeCutover(bare, { force: true });
-    expect(await resumeCutover(worker)).toMatchObject({ outcome: 'nothing' });
-    expect(gate.held).toBe(true);
-    const jammed = gate.hook({ release: () => Promise.reject(new Error('jammed')) });
-    const failed = await resumeCutover(withHook(worker, jammed), { release: true });
-    expect(failed).toMatchObject({
-      outcome: 'pending',
-      message: expect.stringContaining('jammed'),
-    });
-    const done = await resumeCutover(worker, { release: true });
-    expect(done.message).toContain('traffic goes to the source');
-    await settled();
-  });
 
   test('slept in the hold until others had undone it: what it holds then is let go', async () => {
     const asleep = latch();

@@ -67,6 +67,7 @@ const notOurs = new Set([
   'READ_COMMITTED',
   'CHANGEOVER_TEST_POSTGRES',
   'CHANGEOVER_POSTGRES_BIN',
+  'CHANGEOVER_REPORT_KEY',
 ]);
 
 function slug(title: string): string {

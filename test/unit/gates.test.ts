@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
@@ -9,7 +10,9 @@ import {
   parityLowerBound,
   percentText,
   provesParity,
+  standardGateNames,
 } from '../../src/gates/index.ts';
+import { phases } from '../../src/migration/index.ts';
 
 const { parity, confidence } = defaultProfile;
 
@@ -108,7 +111,32 @@ describe('the gate table', () => {
   test('dead letters cannot be overridden at the write switch, and a silent fleet not before the backfill', () => {
     const fixed = (phase: 'write-switch' | 'backfill'): readonly string[] =>
       gateTable[phase].filter(({ overridable }) => !overridable).map(({ name }) => name);
-    expect(fixed('write-switch')).toEqual(['dead-letters', 'reverse-ready']);
-    expect(fixed('backfill')).toEqual(['fleet-follows']);
+    expect(fixed('write-switch')).toEqual(['dead-letters', 'reverse-ready', 'approval']);
+    expect(fixed('backfill')).toEqual(['fleet-follows', 'approval']);
+  });
+
+  test('is what docs/reference/gates.md says', () => {
+    const page = readFileSync(new URL('../../docs/reference/gates.md', import.meta.url), 'utf8');
+    const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (.+) \| (.+) \| (.+) \|$/gm)];
+    const written = rows.map(([, name, question, before, override]) => [
+      name,
+      question,
+      before,
+      override,
+    ]);
+    const names = [...standardGateNames].sort();
+    const meant = names.map((name) => {
+      const before = phases.filter((to) => gateTable[to].some((gate) => gate.name === name));
+      const gates = before.flatMap((to) => gateTable[to].filter((gate) => gate.name === name));
+      const fixed = before.filter((_, index) => !gates[index]?.overridable);
+      const override =
+        fixed.length === 0
+          ? 'yes'
+          : fixed.length === before.length
+            ? 'no'
+            : `not before ${fixed.join(', ')}`;
+      return [name, gates[0]?.question, before.join(', '), override];
+    });
+    expect(written.sort()).toEqual(meant);
   });
 });

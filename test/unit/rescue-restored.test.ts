@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { MigrationContext } from '../../src/control/index.ts';
-import { expectedGuard, switchAuthority } from '../../src/cutover/index.ts';
+import { expectedGuard, resumeCutover, switchAuthority } from '../../src/cutover/index.ts';
 import { tendGap } from '../../src/rescue/index.ts';
 import {
   bring,
@@ -99,7 +99,7 @@ describe('a target that was restored from a backup', () => {
     const { guard } = context.stores.target;
     const row = await guard.read();
     await guard.change(row, { role: 'follower', epoch: 1, attempt: null }, 1_000);
-    await expect(collect(context)).rejects.toMatchObject({ code: 'CONTROL_MISMATCH' });
+    await expect(collect(context)).rejects.toMatchObject({ code: 'STORE_RESTORED' });
     expect((await load()).gap?.stage).toBe('uncollected');
     await collect(context, true);
     expect(await statuses(context)).toEqual({ a: 'conflict', b: 'conflict', d: 'conflict' });
@@ -111,7 +111,7 @@ describe('a target that was restored from a backup', () => {
     await restore();
     const compared = gapOf(context).collect({ ...by, sweep: true, signal: AbortSignal.abort() });
     await expect(compared).rejects.toMatchObject({ name: 'AbortError' });
-    await expect(tendGap(other, never)).rejects.toMatchObject({ code: 'CONTROL_MISMATCH' });
+    await expect(tendGap(other, never)).rejects.toMatchObject({ code: 'STORE_RESTORED' });
     expect((await load()).gap?.stage).toBe('uncollected');
     expect((await collect(context, true)).outcome).toBe('collected');
     await guardsAsExpected();
@@ -145,4 +145,66 @@ describe('a target that was restored from a backup', () => {
       expect((await statuses(context, attempt))['a']).toBe('taken-source');
     },
   );
+
+  test('after the switch, and a rescue that had sealed it: its guard tells, and a worker does not take its queue for the gap', async () => {
+    await work(context);
+    await rescue(context);
+    const { guard } = context.stores.target;
+    const row = await guard.read();
+    expect(row.role).toBe('sealed');
+    await guard.change(row, { role: 'authority', epoch: 2, attempt: null }, 1_000);
+    await restore(false);
+    await expect(tendGap(other, never)).rejects.toMatchObject({
+      code: 'STORE_RESTORED',
+      message: expect.stringContaining('rescue collect --sweep'),
+    });
+    expect((await load()).gap?.stage).toBe('uncollected');
+    await collect(context, true);
+    expect(await statuses(context)).toEqual({ a: 'conflict', b: 'conflict', d: 'conflict' });
+    await guardsAsExpected();
+  });
+
+  test('in the middle of the switch: nobody clears the mark that it carries', async () => {
+    await rescue(context, true);
+    const { guard } = context.stores.target;
+    const marked = { role: 'follower', epoch: 1, attempt: 'a switch' } as const;
+    await guard.change(await guard.read(), marked, 1_000);
+    await resumeCutover(other);
+    expect(await guard.read()).toEqual(marked);
+    await expect(tendGap(other, never)).rejects.toMatchObject({ code: 'STORE_RESTORED' });
+    await collect(context, true);
+    await guardsAsExpected();
+  });
+
+  test('with a mark, and no gap open: it stays shut to changes, and that is said', async () => {
+    await work(context);
+    await rescue(context);
+    await collect(context);
+    await work(context);
+    expect((await load()).gap).toBeUndefined();
+    const { guard } = context.stores.target;
+    const marked = { role: 'follower', epoch: 1, attempt: 'a switch' } as const;
+    await guard.change(await guard.read(), marked, 1_000);
+    expect(await resumeCutover(other)).toMatchObject({
+      outcome: 'pending',
+      message: expect.stringContaining('restored from a backup'),
+    });
+    expect(await guard.read()).toEqual(marked);
+  });
+});
+
+test('a target that was given up is sealed when it answers again', async () => {
+  migration.databases.target.stop();
+  await rescue(context, true);
+  await gapOf(context).giveUp(by);
+  migration.databases.target.start();
+  expect(await other.stores.target.guard.read()).toMatchObject({ role: 'authority', epoch: 2 });
+  expect(await resumeCutover(other)).toMatchObject({ outcome: 'settled' });
+  expect(await other.stores.target.guard.read()).toMatchObject({ role: 'sealed', epoch: 3 });
+  await expect(write(context, 'target', 'e', 'too late')).rejects.toMatchObject({
+    code: 'AUTHORITY_FENCED',
+  });
+  expect(await resumeCutover(other)).toMatchObject({ outcome: 'nothing' });
+  const lines = await other.control.history('shop', 10);
+  expect(lines.find(({ action }) => action === 'target-sealed')?.reason).toContain('authority/2');
 });

@@ -1,7 +1,9 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openStateView } from '../../src/router/state-view.ts';
 import { migrationName, openRig, type Rig, until } from '../support/router-rig.ts';
 
 let rig: Rig;
@@ -222,6 +224,26 @@ describe('close', () => {
     expect(registered()).toBeDefined();
     read.release();
     await read.done;
+  });
+
+  test('ends when the last state is remembered, so that a process may exit after it', async () => {
+    rig = await openRig();
+    const events: string[] = [];
+    const view = await openStateView(rig.context, {
+      kind: 'router',
+      label: 'second',
+      leaseMs: 1_000,
+      memory: {
+        load: async () => null,
+        save: async () => {
+          await setTimeout(50);
+          events.push('saved');
+        },
+      },
+    });
+    await view.close();
+    events.push('closed');
+    expect(events).toEqual(['saved', 'closed']);
   });
 
   test('is bounded when the control store hangs', async () => {

@@ -52,6 +52,7 @@ const everyEvent: readonly ChangeoverEvent[] = [
     ms: 8,
   },
   { type: 'apply-failed', side: 'source', code: 'STORE_REJECTED', message: 'no', changes: 2 },
+  { type: 'repair', collection: 'orders', stopped: true },
   { type: 'rogue-writes', side: 'target', notes: 2, added: 1, tables: ['t'], users: ['u'] },
   { type: 'way-back', ready: false, ms: null, reasons: ['no worker'] },
   { type: 'dead-letter', collection: 'customers', reason: 'constraint "x"' },

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { MigrationContext } from '../../src/control/index.ts';
 import type { Key } from '../../src/record/index.ts';
 import { createRouter } from '../../src/router/index.ts';
-import { diffKey, recheckSuspects } from '../../src/verify/index.ts';
+import { diffKey, linesToRecheck, recheckSuspects } from '../../src/verify/index.ts';
 import { itemsCollection, seed } from '../support/engine-fixture.ts';
 import {
   mend,
@@ -58,6 +58,51 @@ describe('suspects of the ledger', () => {
     await fixture.context.control.mismatches.record('fixture', [line]);
     const options = { currentState: fixture.state, recheck: quick };
     expect(await recheckSuspects(fixture.context, options, never)).toMatchObject({ checked: 0 });
+  });
+
+  test('that nobody can look at do not stand in the way of younger ones', async () => {
+    const fixture = await fixtureWith(10);
+    await fixture.foreign.target.put(['000003'], { id: '000003', name: 'wrong' });
+    const { mismatches } = fixture.context.control;
+    const old = Array.from({ length: 25 }, (_, at) => ({
+      ...suspect(`x${at}`),
+      collection: 'ordersByTenant',
+    }));
+    const younger = { ...suspect('000003'), firstSeenMs: 2, lastSeenMs: 2 };
+    await mismatches.record('fixture', [...old, younger]);
+    const options = { currentState: fixture.state, recheck: quick, limit: 5 };
+    expect(await recheckSuspects(fixture.context, options, never)).toMatchObject({ opened: 1 });
+  });
+
+  test('are rechecked behind a verification, however many another collection has', async () => {
+    const fixture = await fixtureWith(5);
+    const { mismatches } = fixture.context.control;
+    const others = Array.from({ length: 10_000 }, (_, at) => ({
+      ...suspect(`x${at}`),
+      collection: 'aOther',
+    }));
+    await mismatches.record('fixture', [...others, suspect('000003')]);
+    await verify(fixture);
+    expect(await mismatches.list('fixture', { collection: 'items', limit: 9 })).toEqual([]);
+  });
+
+  test('that no look decides do not keep younger ones from their turn', async () => {
+    const fixture = await fixtureWith(1);
+    const { mismatches } = fixture.context.control;
+    const round = async (): Promise<readonly string[]> =>
+      ((await linesToRecheck(fixture.context, { limit: 2 })).get('items') ?? []).map(
+        ({ key }) => key,
+      );
+    await mismatches.record('fixture', [suspect('a'), suspect('b')]);
+    await mismatches.record('fixture', [{ ...suspect('c'), firstSeenMs: 2, lastSeenMs: 2 }]);
+    expect(await round()).toEqual(['["a"]', '["b"]']);
+    // Looked at, and still in doubt.
+    const doubtful = { firstSeenMs: 1, lastSeenMs: 3, rechecks: 4 };
+    await mismatches.record(
+      'fixture',
+      ['a', 'b'].map((key) => ({ ...suspect(key), ...doubtful })),
+    );
+    expect(await round()).toEqual(['["c"]', '["a"]']);
   });
 });
 
@@ -120,11 +165,37 @@ describe('repair', () => {
     expect((await fixture.all('target')).get('["99"]')).toMatchObject({ name: 'inserted' });
   });
 
+  test('does not delete the record of another key that the follower takes for this one', async () => {
+    const fixture = await fixtureWith(0);
+    for (const side of ['source', 'target'] as const)
+      await fixture.foreign[side].put(['ada'], { id: 'ada', name: 'alive' });
+    const { target } = fixture.context.stores;
+    const folded = (key: Key): Key => key.map((part) => part.toLowerCase());
+    // As a table under a collation that ignores case; with its door as well.
+    const records = {
+      ...target.records,
+      read: (name: string, keys: readonly Key[]) => target.records.read(name, keys.map(folded)),
+    };
+    const door = {
+      ...target.door,
+      apply: (...[changes, context]: Parameters<typeof target.door.apply>) =>
+        target.door.apply(
+          changes.map((one) => ({ ...one, key: folded(one.key) })),
+          context,
+        ),
+    };
+    const stores = { ...fixture.context.stores, target: { ...target, records, door } };
+    const context: MigrationContext = { ...fixture.context, stores };
+    const report = await mend({ context, state: fixture.state }, [['ADA']], { deleteExtras: true });
+    expect((await fixture.all('target')).get('["ada"]')).toMatchObject({ name: 'alive' });
+    expect(report.counts).toMatchObject({ 'extra-kept': 1 });
+  });
+
   test('refuses when so much differs that it is a bug', async () => {
     const fixture = await fixtureWith(400);
     const keys = [...(await fixture.all('source')).keys()].map((key) => JSON.parse(key) as Key);
-    expect(await mend(fixture, keys)).toMatchObject({ reason: 'too-many-mismatches', keys: [] });
     expect(await mend(fixture, keys, { stopRatio: 1 })).toMatchObject({ counts: { equal: 400 } });
+    expect(await mend(fixture, keys)).toMatchObject({ reason: 'too-many-mismatches', keys: [] });
   });
 
   test('stops at a door that is shut', async () => {

@@ -34,7 +34,7 @@ describe('verification', () => {
     const fixture = await fixtureWith(250);
     const report = await verify(fixture);
     expect(report).toMatchObject({ outcome: 'passed', extent: 'full', compared: 250, equal: 250 });
-    expect(report.proof).toContain('by recheck');
+    expect(report.proof.sentence).toContain('by recheck');
     const [evidence] = await fixture.context.control.evidence.since('fixture', 0);
     expect(evidence).toMatchObject({ detector: 'verify', compared: 250, matched: 250 });
   });
@@ -59,7 +59,7 @@ describe('verification', () => {
       {
         key: '["000101"]',
         kind: 'different',
-        differences: [{ field: 'name', expected: 'name 101', actual: 'wrong' }],
+        differences: [{ field: 'name', expected: 'name 101', actual: 'wrong', class: 'unknown' }],
       },
       { key: '["999999"]', kind: 'extra', differences: [] },
     ]);
@@ -97,11 +97,11 @@ describe('verification', () => {
     expect(await verify(fixture)).toMatchObject({ equal: 1, persistent: { different: 2 } });
     const [two, three] = await openOf(fixture);
     expect(two?.differences).toEqual([
-      { field: 'lines["2","a"].text', expected: 'x', actual: 'z' },
-      { field: 'lines["2","c"]', expected: null, actual: 'present' },
+      { field: 'lines["2","a"].text', expected: 'x', actual: 'z', class: 'unknown' },
+      { field: 'lines["2","c"]', expected: null, actual: 'present', class: 'extra' },
     ]);
     expect(three?.differences).toEqual([
-      { field: 'lines["3","a"]', expected: 'present', actual: null },
+      { field: 'lines["3","a"]', expected: 'present', actual: null, class: 'missing' },
     ]);
     expect(await mend(fixture, 'open')).toMatchObject({ counts: { repaired: 2 } });
     expect(await verify(fixture)).toMatchObject({ outcome: 'passed' });
@@ -295,7 +295,15 @@ describe('verification', () => {
     const { mismatches } = fixture.context.control;
     const lines = await mismatches.list('fixture', { status: 'open', limit: 10 });
     const explained = lines.find(({ key }) => key === '["000004"]')!;
-    await mismatches.record('fixture', [{ ...explained, status: 'explained', note: 'JIRA-1' }]);
+    const decision = {
+      by: 'ada',
+      to: 'explained',
+      owner: 'ada',
+      ticket: 'JIRA-1',
+      note: '',
+    } as const;
+    const expiresMs = Date.now() + 60_000;
+    await mismatches.decide('fixture', [explained], { ...decision, atMs: Date.now(), expiresMs });
     await fixture.foreign.target.put(['000003'], { id: '000003', name: 'name 3' });
     await new Promise((resolve) => setTimeout(resolve, 5));
     await verify(fixture);

@@ -3,6 +3,7 @@ import { workerSuffix } from '../../src/capture/index.ts';
 import type { MigrationContext } from '../../src/control/index.ts';
 import { createController } from '../../src/controller/index.ts';
 import { defaultCutoverLimits, wayBack } from '../../src/cutover/index.ts';
+import { systemRuntime } from '../../src/runtime/index.ts';
 import { bring, by, memoryMigration } from '../support/memory-migration.ts';
 import { switchToTarget, write } from '../support/rescue-rig.ts';
 
@@ -32,25 +33,52 @@ async function backAt(changesPerSecond: number | null, drainTimeoutMs: number, w
   return wayBack(context, await context.control.load('shop'), limits);
 }
 
+/** The queue becomes shorter by so many a second, or longer, for as long as `work` looks at it. */
+async function moving(perSecond: number, work: () => ReturnType<typeof backAt>) {
+  const { queue } = context.stores.target;
+  let next = 100;
+  let goesOn = true;
+  const mover = (async () => {
+    while (goesOn) {
+      await systemRuntime.clock.sleep(1_000 / Math.abs(perSecond));
+      if (perSecond < 0) await write(context, 'target', `k${next++}`, 'comes');
+      else {
+        const [entry] = (await queue.entries?.(null, 1)) ?? [];
+        if (entry) await queue.complete([entry.id]);
+      }
+    }
+  })();
+  const back = await work();
+  goesOn = false;
+  await mover;
+  return back;
+}
+
 test('the way back is ready when the queue drains in the time that a rollback waits', async () => {
-  const back = await backAt(10, 3_000);
+  const back = await moving(20, () => backAt(10, 3_000));
   expect(back.obstacles).toEqual([]);
   expect(back.ready).toBe(true);
-  expect(back.ms).toBeGreaterThanOrEqual(2_000);
+  expect(back.ms).toBeGreaterThanOrEqual(200);
 });
 
 test('and not when it takes longer', async () => {
-  const { ready, ms, obstacles } = await backAt(10, 1_000);
+  const { ready, ms, obstacles } = await moving(10, () => backAt(10, 1_000));
   expect([ready, ms]).toEqual([false, null]);
   expect(obstacles[0]?.reason).toMatch(
-    /^30 changes wait .* at 10 a second .* 10 in 2 s; .* waits 1 s/,
+    /^2\d changes wait .* at \d+ fewer a second .* 10 in [23] s; .* waits 1 s/,
   );
 });
 
-test('and not when nobody knows how long', async () => {
-  const { ready, obstacles } = await backAt(null, 30_000);
+test('and not when it grows, however much is applied', async () => {
+  const { ready, obstacles } = await moving(-20, () => backAt(1_000, 30_000));
   expect(ready).toBe(false);
-  expect(obstacles[0]?.reason).toContain('not known yet');
+  expect(obstacles[0]?.reason).toMatch(/they grow by \d+ a second, although 1000 are applied/);
+});
+
+test('and not when as much comes as is applied', async () => {
+  const { ready, obstacles } = await backAt(500, 30_000);
+  expect(ready).toBe(false);
+  expect(obstacles[0]?.reason).toContain('do not become fewer, although 500 are applied a second');
   expect((await backAt(null, 30_000, 100)).ready).toBe(true);
 });
 

@@ -3,21 +3,23 @@ import {
   type BackfillCheckpoint,
   type ControlConnector,
   type ControlStore,
-  type EvidenceCounts,
+  type EvidenceLatency,
   type GapRecord,
   type Instance,
   isNewerCheckpoint,
-  type Mismatch,
+  type Memo,
+  type MismatchLine,
+  type Sample,
 } from '../../control/index.ts';
 import { ChangeoverError } from '../../errors/index.ts';
 import { initialState, type MigrationState } from '../../migration/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
+import { createMemoryEvidence, type MemoryEvidence } from './memory-evidence.ts';
+import { createMemoryFleet } from './memory-fleet.ts';
 import { createMemoryGaps } from './memory-gaps.ts';
-import {
-  createMemoryEvidence,
-  createMemoryFleet,
-  createMemoryMismatches,
-} from './memory-ledgers.ts';
+import { createMemoryMemos } from './memory-memos.ts';
+import { createMemoryMismatches } from './memory-mismatches.ts';
+import { createMemorySamples } from './memory-samples.ts';
 
 /** Waits before each call reaches the control store and before its answer comes back; a rejection (CONTROL_UNAVAILABLE) is a partition. */
 export interface ControlHook {
@@ -31,10 +33,13 @@ export interface ControlledMigration {
   readonly audit: AuditEntry[];
   readonly checkpoints: Map<string, BackfillCheckpoint>;
   readonly instances: Map<string, Instance>;
-  readonly evidence: Map<string, EvidenceCounts>;
-  readonly mismatches: Map<string, Mismatch>;
+  readonly evidence: Map<string, MemoryEvidence>;
+  latencies: readonly EvidenceLatency[];
+  readonly mismatches: Map<string, MismatchLine>;
   /** Rescue → place → record. */
   readonly gaps: Map<string, Map<string, GapRecord>>;
+  readonly samples: Map<string, Sample>;
+  readonly memos: Map<string, Memo>;
 }
 
 export interface MemoryControlOptions {
@@ -61,8 +66,11 @@ export class MemoryControl {
         checkpoints: new Map(),
         instances: new Map(),
         evidence: new Map(),
+        latencies: [],
         mismatches: new Map(),
         gaps: new Map(),
+        samples: new Map(),
+        memos: new Map(),
       };
       this.migrations.set(migration, found);
     }
@@ -168,8 +176,10 @@ function createControlStore(
       }),
     fleet: createMemoryFleet(control, clock, call),
     evidence: createMemoryEvidence(control, call),
-    mismatches: createMemoryMismatches(control, call),
+    mismatches: createMemoryMismatches(control, clock, call),
     gaps: createMemoryGaps(control, clock, call),
+    samples: createMemorySamples(control, call),
+    memos: createMemoryMemos(control, call),
     async close() {
       closed = true;
       for (const stop of watches) stop();

@@ -99,7 +99,7 @@ async function applyBatch(
 
 function count(verdicts: readonly string[]): LogApplied {
   const applied = verdicts.filter((verdict) => verdict === 'applied').length;
-  return { applied, stale: verdicts.length - applied };
+  return { applied, stale: verdicts.length - applied, durable: true };
 }
 
 function isSame(held: LogCheckpoint | null, from: LogCheckpoint): boolean {

@@ -15,6 +15,7 @@ import type {
   Written,
 } from '../../store/index.ts';
 import { readRecord, splitRecord } from './memory-aggregates.ts';
+import { holdKey } from './memory-hold-key.ts';
 import { fenceId, keyLock, rootTable, rowLock } from './memory-layout.ts';
 import { checkedKey, rereadKeys, rereadLogged } from './memory-reread.ts';
 import {
@@ -93,6 +94,8 @@ export function createMemoryRecordStore(session: MemorySession): RecordStore {
       session.context.logged?.has(collection)
         ? rereadLogged(session, collection, keys, epoch, seen)
         : rereadKeys(session, collection, keys, epoch),
+    holdKey: (collection, key, epoch, limits, work) =>
+      holdKey(session, collection, key, epoch, limits, work),
     async canonicalise(collection, records) {
       session.assertOpen();
       const shape = shapeOf(session, collection);

@@ -2,15 +2,18 @@ import { ChangeoverError } from '../../errors/index.ts';
 import type { MigrationStore, StoreCapabilities, StoreConnector } from '../../store/index.ts';
 import { createMemoryChangeSource } from './memory-change-source.ts';
 import { MemoryDatabase } from './memory-database.ts';
+import { createMemoryDigests } from './memory-digest.ts';
 import { createMemoryDoor } from './memory-door.ts';
 import { createMemoryGuard } from './memory-guard.ts';
 import { memoryLayout } from './memory-layout.ts';
 import { createMemoryLogDoor } from './memory-log-door.ts';
+import { createMemoryModified } from './memory-modified.ts';
 import { createMemoryQueue } from './memory-queue.ts';
 import { createMemoryRecordStore } from './memory-record-store.ts';
 import { createMemoryRogues } from './memory-rogues.ts';
 import type { MemorySession } from './memory-session.ts';
 import { createMemorySetup } from './memory-setup.ts';
+import { createMemorySnapshots } from './memory-snapshot.ts';
 import type { Sabotage } from './sabotage.ts';
 
 /** What memory stores can do. */
@@ -55,11 +58,12 @@ export function memoryStore(
           if (closed) throw new ChangeoverError('CLOSED', 'This memory store was closed.');
         },
       };
+      const records = createMemoryRecordStore(session);
       const store: MigrationStore = {
         side: context.side,
         engine: 'memory',
         capabilities: { ...memoryCapabilities, supportsGuard: session.supportsGuard },
-        records: createMemoryRecordStore(session),
+        records: { ...records, digests: createMemoryDigests(session, records.scan) },
         door: {
           ...createMemoryDoor(session, memoryCapabilities.batchMax),
           log: createMemoryLogDoor(session),
@@ -69,6 +73,8 @@ export function memoryStore(
         guard: createMemoryGuard(session),
         setup: createMemorySetup(session),
         rogues: createMemoryRogues(session),
+        modified: createMemoryModified(session, createMemoryRecordStore(session)),
+        snapshots: createMemorySnapshots(session),
         pressure: { activeConnections: async () => database.openTransactions().length },
         async close() {
           closed = true;

@@ -1,6 +1,13 @@
 import { ChangeoverError } from '../../errors/index.ts';
 import type { ColumnType } from '../../mapping/index.ts';
-import type { ChildShape, Shape } from '../../migration/index.ts';
+import type { Shape } from '../../migration/index.ts';
+import {
+  carriedColumns,
+  createShapeCatalog,
+  resolveTables,
+  type ShapeCatalog,
+  sameSet,
+} from '../sql-records/shape-catalog.ts';
 import { readTable } from './mysql-catalog-query.ts';
 import type { MysqlFlavour, MysqlSession } from './mysql-session.ts';
 
@@ -83,75 +90,20 @@ export interface CatalogCollection {
   readonly children: readonly CatalogChild[];
 }
 
-/** Resolved shapes of one store. Looked up once, on first use, and kept; `forget` after DDL. */
-export interface MysqlCatalog {
-  readonly collections: readonly string[];
-  /** COLLECTION_UNKNOWN; STORE_REJECTED for missing tables and columns; KEY_INVALID for a key without unique index, with NULLs, or of a type that cannot be looked up exactly. */
-  collection(name: string): Promise<CatalogCollection>;
-  shape(name: string): Shape;
-  forget(): void;
-}
+/** KEY_INVALID: a key without unique index, with NULLs, or of a type that cannot be looked up exactly. */
+export type MysqlCatalog = ShapeCatalog<CatalogCollection>;
 
 export function createMysqlCatalog(
   session: MysqlSession,
   shapes: ReadonlyMap<string, Shape>,
 ): MysqlCatalog {
-  const resolved = new Map<string, Promise<CatalogCollection>>();
-  const shape = (name: string): Shape => {
-    const found = shapes.get(name);
-    if (found) return found;
-    throw new ChangeoverError(
-      'COLLECTION_UNKNOWN',
-      `There is no collection "${name}" (there are: ${[...shapes.keys()].join(', ')}).`,
+  return createShapeCatalog(shapes, async (collection, shape) => {
+    const flavour = await session.flavour();
+    const tables = await resolveTables<CatalogColumn, CatalogTable>(collection, shape, (one) =>
+      resolveTable(session, collection, one),
     );
-  };
-  return {
-    collections: [...shapes.keys()],
-    shape,
-    async collection(name) {
-      let promise = resolved.get(name);
-      if (promise === undefined) {
-        promise = resolveShape(session, name, shape(name));
-        resolved.set(name, promise);
-        // A failure is not kept: the table may be created, or the server come back.
-        promise.catch(() => resolved.delete(name));
-      }
-      return promise;
-    },
-    forget: () => resolved.clear(),
-  };
-}
-
-async function resolveShape(
-  session: MysqlSession,
-  collection: string,
-  shape: Shape,
-): Promise<CatalogCollection> {
-  const flavour = await session.flavour();
-  const root = await resolveTable(session, collection, shape);
-  const children: CatalogChild[] = [];
-  for (const [field, child] of Object.entries(shape.children ?? {})) {
-    children.push(await resolveChild(session, collection, root, field, child));
-  }
-  return { collection, flavour, root, children };
-}
-
-async function resolveChild(
-  session: MysqlSession,
-  collection: string,
-  root: CatalogTable,
-  field: string,
-  shape: ChildShape,
-): Promise<CatalogChild> {
-  const table = await resolveTable(session, collection, shape);
-  if (shape.parent.length !== root.key.length) {
-    throw new ChangeoverError(
-      'KEY_INVALID',
-      `Child "${field}" of "${collection}" names ${shape.parent.length} parent columns, the key of ${root.quoted} has ${root.key.length}.`,
-    );
-  }
-  const parent = shape.parent.map((name) => columnOf(table, name, collection));
-  return { ...table, field, parent };
+    return { collection, flavour, ...tables };
+  });
 }
 
 async function resolveTable(
@@ -160,13 +112,7 @@ async function resolveTable(
   shape: Pick<Shape, 'table' | 'key' | 'columns'>,
 ): Promise<CatalogTable> {
   const facts = await readTable(session, shape.table, collection);
-  const writable = facts.allColumns.filter(({ generated }) => !generated);
-  const found = { ...facts, allColumns: writable };
-  const columns = shape.columns?.map((name) => columnOf(found, name, collection)) ?? writable;
-  if (shape.key.length === 0) {
-    throw new ChangeoverError('KEY_INVALID', `Collection "${collection}" declares no key columns.`);
-  }
-  const key = shape.key.map((name) => columnOf(facts, name, collection));
+  const { columns, key } = carriedColumns(facts, shape, collection, { generated: false });
   const keyIndex = facts.uniqueIndexes.find(
     (index) => index.whole && sameSet(index.columns, shape.key),
   );
@@ -178,9 +124,7 @@ async function resolveTable(
     );
   }
   for (const column of key) checkKeyColumn(facts.quoted, column);
-  // The key travels with every record, also when the shape does not name it.
-  const missing = key.filter(({ name }) => !columns.some((column) => column.name === name));
-  return { ...facts, columns: [...missing, ...columns], key, keyIndex };
+  return { ...facts, columns, key, keyIndex };
 }
 
 function checkKeyColumn(table: string, { quoted, name, notNull, type }: CatalogColumn): void {
@@ -198,23 +142,4 @@ function checkKeyColumn(table: string, { quoted, name, notNull, type }: CatalogC
       { data },
     );
   }
-}
-
-function columnOf(
-  table: Pick<CatalogTable, 'allColumns' | 'quoted'>,
-  name: string,
-  collection: string,
-): CatalogColumn {
-  const column = table.allColumns.find((one) => one.name === name);
-  if (column) return column;
-  const known = table.allColumns.map((one) => one.name).join(', ');
-  throw new ChangeoverError(
-    'STORE_REJECTED',
-    `${table.quoted} has no column "${name}", which "${collection}" names (it has: ${known}).`,
-    { data: { table: table.quoted, column: name } },
-  );
-}
-
-function sameSet(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((name) => b.includes(name));
 }

@@ -1,7 +1,7 @@
 import type { Finding } from '../../store/index.ts';
 import { hidesLabel } from './mysql-column-type.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
-import { finding, pass } from './mysql-finding.ts';
+import { finding, type MysqlFindingId, pass } from './mysql-finding.ts';
 import { grantsOf } from './mysql-inspect-privileges.ts';
 
 /** A log that is kept for less than this may be gone after a weekend. */
@@ -37,7 +37,12 @@ export async function logFindings(
   const is = (name: string, wanted: string): boolean =>
     (value.get(name) ?? wanted).toUpperCase() === wanted;
   const found: Finding[] = [];
-  const need = (id: string, verdict: 'fail' | 'warn', message: string, fix: string): void => {
+  const need = (
+    id: MysqlFindingId,
+    verdict: 'fail' | 'warn',
+    message: string,
+    fix: string,
+  ): void => {
     const when = role === 'follower' ? ' (needed from the switch on, for the way back)' : '';
     found.push(finding(id, verdict, `${message}${when}`, fix));
   };

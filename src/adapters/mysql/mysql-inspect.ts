@@ -2,8 +2,9 @@ import { isChangeoverError, messageOf } from '../../errors/index.ts';
 import type { Finding, InspectPlan } from '../../store/index.ts';
 import type { CatalogCollection, CatalogTable } from './mysql-catalog.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
-import { finding, pass } from './mysql-finding.ts';
+import { finding, type MysqlFindingId, pass } from './mysql-finding.ts';
 import { actionFindings } from './mysql-inspect-actions.ts';
+import { limitFindings } from './mysql-inspect-limits.ts';
 import { logFindings } from './mysql-inspect-log.ts';
 import { grantsOf, ownDatabaseFindings } from './mysql-inspect-privileges.ts';
 import { tableFindings } from './mysql-inspect-tables.ts';
@@ -13,7 +14,6 @@ type Role = 'authority' | 'follower';
 
 /** SKIP LOCKED, and what MySQL calls 8.0. */
 const VERSION_MIN = { mariadb: 100_600, mysql: 80_000 } as const;
-const CLOCK_SKEW_WARN_MS = 1_000;
 
 /** Looks at everything that a migration needs here, and changes nothing. What could not be looked at is `unknown`, never pass. */
 export async function inspectMysql(
@@ -81,8 +81,8 @@ async function truncateFindings({ catalog, logged }: MysqlStoreParts): Promise<r
   ];
 }
 
-export async function attempt(
-  id: string,
+async function attempt(
+  id: MysqlFindingId,
   look: () => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
   try {
@@ -98,14 +98,11 @@ async function serverFindings(
   { session }: MysqlStoreParts,
   flavour: MysqlFlavour,
 ): Promise<readonly Finding[]> {
-  const { clock } = session.runtime;
-  const before = clock.now();
   const { rows } = await session.query(
     `SELECT CURRENT_USER(), DATABASE(), @@global.read_only, @@global.innodb_flush_log_at_trx_commit, @@global.log_bin, @@global.sync_binlog,
-      @@global.log_bin_trust_function_creators, ROUND(UNIX_TIMESTAMP(SYSDATE(6)) * 1000), @@global.auto_increment_increment`,
+      @@global.log_bin_trust_function_creators`,
     { what: 'inspection', timeoutMs: 10_000 },
   );
-  const skewMs = Math.round(Number(rows[0]?.[7]) - (before + clock.now()) / 2);
   const [user, database, readOnly, flush, logBin, syncBinlog, trust] = rows[0] ?? [];
   const name = flavour.name === 'mariadb' ? 'MariaDB' : 'MySQL';
   const findings: Finding[] = [
@@ -147,16 +144,7 @@ async function serverFindings(
   findings.push(...durabilityFindings(flush ?? '', logBin === '1', syncBinlog ?? ''));
   if (logBin === '1' && trust === '0') findings.push(...(await creatorFindings(session)));
   findings.push(...(await galeraFindings(session, flavour)));
-  if (Math.abs(skewMs) > CLOCK_SKEW_WARN_MS) {
-    findings.push(
-      finding(
-        'clock',
-        'warn',
-        `The server's clock differs from ours by ${skewMs} ms. Order never depends on clocks, leases and displays do.`,
-        'Run NTP on both hosts.',
-      ),
-    );
-  } else findings.push(pass('clock', `The clocks agree within ${Math.abs(skewMs)} ms.`));
+  findings.push(...(await limitFindings(session)));
   return findings;
 }
 

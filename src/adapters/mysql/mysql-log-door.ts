@@ -23,6 +23,8 @@ const COLUMNS = 'identity, sequence, position, skip';
  * to it they need not (records that refer to each other, parts of a large transaction), and InnoDB cannot put its checks off to the commit. An
  * orphan that is let in gets its parent with a later part of the same log. The price: ON DELETE actions of this store's own foreign keys do not run for
  * these changes, which `inspect` says where there are any.
+ *
+ * Every commit is as durable as the server makes it (`innodb_flush_log_at_trx_commit` is not a session's to choose), so nothing is lazy here.
  */
 export function createMysqlLogDoor(parts: MysqlStoreParts): LogDoor {
   const { session, layout } = parts;
@@ -129,5 +131,5 @@ async function apply(
       }),
     doorTransaction(context, `apply of "${stream}" to the follower`),
   );
-  return { applied: accepted.size, stale: changes.length - accepted.size };
+  return { applied: accepted.size, stale: changes.length - accepted.size, durable: true };
 }

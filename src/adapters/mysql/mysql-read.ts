@@ -168,7 +168,7 @@ export function toAnswers(
 }
 
 /** The table by the index of its key: left to itself the optimizer may sort the whole table for one page. */
-function byKey(table: CatalogTable, alias: string): string {
+export function byKey(table: CatalogTable, alias: string): string {
   const inOrder = table.keyIndex.columns.every((name, index) => name === table.key[index]?.name);
   if (!inOrder || table.engine === null) return `${table.quoted} ${alias}`;
   return `${table.quoted} ${alias} FORCE INDEX (\`${table.keyIndex.name.replaceAll('`', '``')}\`)`;

@@ -1,7 +1,9 @@
 import type { KeyRange, RecordStore } from '../../store/index.ts';
 import { canonicalRecords } from './mysql-canonical.ts';
 import type { CatalogCollection } from './mysql-catalog.ts';
+import { createMysqlDigests, DIGEST_TIMEOUT_MS } from './mysql-digest.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
+import { holdKey } from './mysql-hold-key.ts';
 import {
   boundaryStatements,
   checkKeys,
@@ -90,10 +92,18 @@ export function createMysqlRecordStore(parts: MysqlStoreParts): RecordStore {
       return { last: firstKey(last), estimatedRows: Number(estimate?.rows[0]?.[0] ?? 0) };
     },
 
+    digests: createMysqlDigests(catalog, (statements, what) =>
+      session.run(statements, { what, timeoutMs: DIGEST_TIMEOUT_MS }),
+    ),
+
     write: (write) => writeAsAuthority(parts, write),
 
     async reread(name, keys, epoch, seen) {
       return rereadKeys(parts, await catalog.collection(name), keys, epoch, seen);
+    },
+
+    async holdKey(name, key, epoch, limits, work) {
+      return holdKey(parts, await catalog.collection(name), key, epoch, limits, work);
     },
 
     async canonicalise(name, records) {

@@ -3,6 +3,7 @@ import type { InstalledObject, StoreSetup } from '../../store/index.ts';
 import { captureTriggers } from './mysql-capture.ts';
 import { ddl, type RunDdl } from './mysql-ddl.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
+import { createMysqlFacts } from './mysql-facts.ts';
 import { dropTrigger, installedTriggers } from './mysql-guard-triggers.ts';
 import { inspectMysql } from './mysql-inspect.ts';
 import { enterProcedure, SCHEMA_FORMAT, tableStatements } from './mysql-schema.ts';
@@ -15,6 +16,7 @@ export function createMysqlSetup(parts: MysqlStoreParts): StoreSetup {
   const { session, catalog, layout, presence } = parts;
   return {
     inspect: (role, plan) => inspectMysql(parts, role, plan),
+    facts: createMysqlFacts(parts),
 
     async install(role, epoch) {
       catalog.forget();

@@ -10,7 +10,9 @@ import { createMysqlChangeSource } from './mysql-change-source.ts';
 import { describeMysqlTables } from './mysql-describe.ts';
 import { createMysqlDoor } from './mysql-door.ts';
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
+import { mysqlGrants } from './mysql-grants.ts';
 import { createMysqlGuard } from './mysql-guard.ts';
+import { createMysqlModified } from './mysql-modified.ts';
 import { displayAddress, type MysqlOptions } from './mysql-options.ts';
 import { createMysqlPresence } from './mysql-presence.ts';
 import { createMysqlPressure } from './mysql-pressure.ts';
@@ -19,6 +21,7 @@ import { createMysqlRogues } from './mysql-rogues.ts';
 import { mysqlLayout } from './mysql-schema.ts';
 import { openMysqlSession } from './mysql-session.ts';
 import { createMysqlSetup } from './mysql-setup.ts';
+import { createMysqlSnapshots } from './mysql-snapshot.ts';
 import { createMysqlSurvey } from './mysql-survey.ts';
 import { createMysqlTextSource } from './mysql-text-source.ts';
 
@@ -52,6 +55,7 @@ function connector(engine: 'mysql' | 'mariadb', options: MysqlOptions): StoreCon
     display: displayAddress(options),
     connect: async (context) => openMysqlStore(engine, options, context),
     describeTables: (runtime, wanted) => describeMysqlTables(options, runtime, wanted),
+    grants: (plan) => mysqlGrants(options, plan),
   };
 }
 
@@ -91,7 +95,9 @@ function openMysqlStore(
     setup: createMysqlSetup(parts),
     log: createMysqlChangeSource({ options, session, layout, shapes, collections }),
     text: createMysqlTextSource(parts),
+    snapshots: createMysqlSnapshots(parts),
     pressure: createMysqlPressure(session),
+    modified: createMysqlModified(parts),
     survey: createMysqlSurvey(parts),
     rogues: createMysqlRogues(parts),
     close: () => session.close(),

@@ -9,17 +9,13 @@ import type {
 import type { MysqlStoreParts } from './mysql-door-entry.ts';
 import { shapeTables } from './mysql-guard-triggers.ts';
 import { grantsOf } from './mysql-inspect-privileges.ts';
+import { type OpenTransactions, openTransactions } from './mysql-open-transactions.ts';
 import type { SqlResult } from './mysql-session.ts';
 import { quoteLiteral } from './mysql-text.ts';
 
 /** A look at the triggers, settings, two rows, COMMIT; one more change in the flip. The triggers themselves are made before writes are held. */
 const ROUND_TRIPS = 10;
 const ROUND_TRIP_SAMPLES = 3;
-
-/** Making a trigger waits for everybody who has touched its table, readers included: that is a transaction until its end. */
-const TRANSACTIONS = `SELECT t.trx_mysql_thread_id, COALESCE(p.USER, ''), COALESCE(p.INFO, ''), TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) / 1000, LOWER(COALESCE(p.COMMAND, '')), p.DB
-  FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id
-  WHERE t.trx_mysql_thread_id <> CONNECTION_ID() AND t.trx_mysql_thread_id <> 0 ORDER BY 4 DESC`;
 
 /** MariaDB with the plugin of that name: who holds which table. */
 const HELD = `SELECT THREAD_ID, TABLE_SCHEMA, TABLE_NAME FROM information_schema.METADATA_LOCK_INFO WHERE LOCK_TYPE LIKE 'Table metadata lock'`;
@@ -51,13 +47,18 @@ export function createMysqlSurvey(parts: MysqlStoreParts): SwitchSurvey {
             `${grants.user} lacks ${missing.join(', ')} on ${table.quoted}: the guard's triggers could not be created. GRANT ${missing.join(', ')} ON ${grants.spelled(table.database)}.* TO ${grants.user}.`,
           );
       }
-      const open = await ask(TRANSACTIONS).catch((error: unknown) => {
+      // Making a trigger waits for everybody who has touched its table, readers included: that is a transaction until its end.
+      const open = await openTransactions(session, timeoutMs).catch((error: unknown) => {
         if (!isChangeoverError(error, 'STORE_REJECTED')) throw error;
         unseen.push(
           `${grants.user} is not shown others' transactions. GRANT PROCESS ON *.* TO ${grants.user}.`,
         );
         return null;
       });
+      if (open?.fresh === false)
+        unseen.push(
+          'InnoDB’s list of transactions is of some time ago, because somebody reads information_schema.INNODB_TRX all the time: transactions that have ended since may stand in it.',
+        );
       const held = await ask(HELD).catch(() => null);
       const prepared = await ask('XA RECOVER').catch(() => null);
       const wanted = new Set(tables.map(({ database, name }) => `${database}.${name}`));
@@ -110,12 +111,12 @@ async function tryLock(
 }
 
 function seen(
-  open: SqlResult | null,
+  open: OpenTransactions | null,
   held: SqlResult | null,
   wanted: ReadonlySet<string>,
   databases: ReadonlySet<string>,
 ): readonly OpenTransactionSeen[] {
-  return (open?.rows ?? []).flatMap(([id, user, , ageMs, doing, database]) => {
+  return (open?.rows ?? []).flatMap(([id, user, doing, database, ageMs]) => {
     const touched = (held?.rows ?? [])
       .filter(([thread]) => thread === id)
       .map(([, schema, table]) => `${schema}.${table}`)
@@ -138,9 +139,9 @@ function seen(
 }
 
 /** What `XA RECOVER` shows does not say which tables: it stands in the way of some DDL until it is decided. */
-function toPrepared([, , , data]: SqlResult['rows'][number]): OpenTransactionSeen {
+function toPrepared([format, length, , data]: SqlResult['rows'][number]): OpenTransactionSeen {
   return {
-    id: quoteLiteral(data ?? ''),
+    id: xaName(Number(format), Number(length), data ?? ''),
     kind: 'prepared',
     user: '',
     application: '',
@@ -148,4 +149,17 @@ function toPrepared([, , , data]: SqlResult['rows'][number]): OpenTransactionSee
     doing: 'prepared',
     tables: [],
   };
+}
+
+/** As `XA COMMIT` takes it. Both parts of the name are bytes, and come together. */
+function xaName(format: number, length: number, data: string): string {
+  const bytes = data.startsWith('\\x') ? Buffer.from(data.slice(2), 'hex') : Buffer.from(data);
+  const literalOf = (part: Buffer): string => {
+    const text = part.toString('latin1');
+    return /^[ -~]*$/.test(text) ? quoteLiteral(text) : `X'${part.toString('hex')}'`;
+  };
+  const parts = [literalOf(bytes.subarray(0, length))];
+  if (bytes.length > length || format !== 1) parts.push(literalOf(bytes.subarray(length)));
+  if (format !== 1) parts.push(String(format));
+  return parts.join(',');
 }

@@ -3,6 +3,7 @@ import type { Side } from '../../migration/index.ts';
 import type { Finding } from '../../store/index.ts';
 import type { PgBouncerConsole, ShownDatabase } from './pgbouncer-console.ts';
 import { describeEndpoint, type Endpoint } from './pgbouncer-file.ts';
+import type { pgbouncerFindings } from './pgbouncer-finding-table.ts';
 
 /** What a PgBouncer has to be like. */
 export interface WantedPgBouncer {
@@ -48,6 +49,8 @@ export async function inspectPgBouncer(
       await permission(console, shown, about),
     );
   }
+  if (await isPausedAsAWhole(console, ms))
+    findings.push(fail('all-paused', allPaused(name), 'Ask who did it; RESUME.'));
   const waits = Number(setting('query_wait_timeout'));
   if (waits > 0 && waits < WAIT_SECONDS_MIN)
     findings.push(
@@ -138,19 +141,35 @@ async function permission(
   }
 }
 
-const pass = (id: string, message: string): Finding => ({
+/** What a person has to be told: nothing of ours does that, and nothing of ours takes it back. */
+export const allPaused = (name: string): string =>
+  `All of ${name} is paused or suspended (PAUSE or SUSPEND without a name), by somebody else: no client comes through, whatever is let go here. RESUME without a name ends it.`;
+
+/** SHOW DATABASES does not tell it, and SHOW STATE does not exist before 1.19: a pause of a name that nobody has is refused for one reason or the other. */
+export async function isPausedAsAWhole(console: PgBouncerConsole, ms: number): Promise<boolean> {
+  try {
+    await console.run(['PAUSE "may changeover pause"'], ms);
+    return false;
+  } catch (error) {
+    return /already suspended\/paused/.test(messageOf(error));
+  }
+}
+
+type Id = keyof typeof pgbouncerFindings;
+
+const pass = (id: Id, message: string): Finding => ({
   id: `pgbouncer/${id}`,
   verdict: 'pass',
   message,
   fix: '',
 });
-const fail = (id: string, message: string, fix: string): Finding => ({
+const fail = (id: Id, message: string, fix: string): Finding => ({
   id: `pgbouncer/${id}`,
   verdict: 'fail',
   message,
   fix,
 });
-const warn = (id: string, message: string, fix: string): Finding => ({
+const warn = (id: Id, message: string, fix: string): Finding => ({
   id: `pgbouncer/${id}`,
   verdict: 'warn',
   message,

@@ -6,7 +6,7 @@ import type { Side } from '../../migration/index.ts';
 import { systemClock } from '../../runtime/index.ts';
 import type { Finding } from '../../store/index.ts';
 import type { TrafficHook } from '../../traffic/index.ts';
-import { inspectPgBouncer } from './pgbouncer-check.ts';
+import { allPaused, inspectPgBouncer, isPausedAsAWhole } from './pgbouncer-check.ts';
 import { PgBouncerConsole, type ShownDatabase } from './pgbouncer-console.ts';
 import {
   describeEndpoint,
@@ -15,6 +15,7 @@ import {
   includeText,
   replaceFile,
 } from './pgbouncer-file.ts';
+import { lookLines, lookThrough, type PgBouncerLogin } from './pgbouncer-look.ts';
 
 export interface PgBouncerOptions {
   /** Admin console: `postgres://USER@HOST:6432/pgbouncer`, of a user in `admin_users`. */
@@ -27,6 +28,11 @@ export interface PgBouncerOptions {
   readonly file: string | ((text: string) => Promise<void>);
   /** Database as applications know it → what stands right of `NAME =` in `[databases]`, for each side: `host=10.0.0.5 port=5432 dbname=shop`. */
   readonly databases: Readonly<Record<string, Readonly<Record<Side, string>>>>;
+  /**
+   * Who looks through the lines of both sides before a switch, over PgBouncer as the application does: somebody whom it and both servers let in. Default: the user of
+   * `admin`.
+   */
+  readonly login?: PgBouncerLogin;
   /** For messages. Default: `PgBouncer HOST:PORT`. */
   readonly name?: string;
 }
@@ -58,7 +64,14 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
   const write = (text: string): Promise<void> =>
     typeof file === 'string' ? replaceFile(file, text) : file(text);
   const textFor = (side: Side, more = (_name: string): string => ''): string =>
-    includeText(new Map(names.map((one) => [one, `${databases[one]?.[side]}${more(one)}`])));
+    includeText(
+      new Map(
+        names.flatMap((one) => {
+          const lines = databases[one] as Readonly<Record<Side, string>>;
+          return [[one, `${lines[side]}${more(one)}`] as const, ...lookLines(one, lines)];
+        }),
+      ),
+    );
   const withConsole = async <T>(work: (console: PgBouncerConsole) => Promise<T>): Promise<T> => {
     const console = await PgBouncerConsole.open(admin, COMMAND_MS);
     try {
@@ -123,6 +136,11 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
       findings.push(...(await look.catch((error: unknown) => [noAnswer(name, error)])));
       return findings;
     },
+    look(side, sign) {
+      const own = new Map([...endpoints].map(([one, both]) => [one, both[side]] as const));
+      const about = { name, admin, login: options.login, side, ends: own, sign, ms: COMMAND_MS };
+      return withConsole((console) => lookThrough(console, about));
+    },
     async prepare(authority) {
       await withConsole(async (console) => {
         // That PgBouncer reads this file, and that no later line of its own wins, shows only when something in it changes.
@@ -166,6 +184,8 @@ export function pgbouncer(options: PgBouncerOptions): TrafficHook {
         const reload = stray.length > 0 ? ['RELOAD'] : [];
         await console.run([...reload, ...paused.map(resumeOf)], COMMAND_MS);
         const after = await console.databases(COMMAND_MS);
+        if (await isPausedAsAWhole(console, COMMAND_MS))
+          throw new ChangeoverError('STORE_UNAVAILABLE', allPaused(name));
         const wrong = [...elsewhere(after, to), ...pausedOf(after)];
         if (wrong.length > 0)
           throw new ChangeoverError(

@@ -1,5 +1,12 @@
 import { ChangeoverError } from '../../errors/index.ts';
-import type { ChildShape, Shape } from '../../migration/index.ts';
+import type { Shape } from '../../migration/index.ts';
+import {
+  carriedColumns,
+  createShapeCatalog,
+  resolveTables,
+  type ShapeCatalog,
+  sameSet,
+} from '../sql-records/shape-catalog.ts';
 import { readTable } from './postgres-catalog-query.ts';
 import type { PostgresSession } from './postgres-session.ts';
 
@@ -89,14 +96,12 @@ export interface CatalogCollection {
   readonly children: readonly CatalogChild[];
 }
 
-/** Resolved shapes of one store. Looked up once, on first use, and kept; `forget` after DDL. */
-export interface PostgresCatalog {
-  readonly collections: readonly string[];
-  /** COLLECTION_UNKNOWN; STORE_REJECTED for missing tables and columns; KEY_INVALID for a key without unique index or with NULLs. */
-  collection(name: string): Promise<CatalogCollection>;
-  shape(name: string): Shape;
-  forget(): void;
-}
+/** Quoted. */
+export const tablesOf = ({ root, children }: CatalogCollection): readonly string[] =>
+  [root, ...children].map(({ quoted }) => quoted);
+
+/** KEY_INVALID: a key without unique index, or with NULLs. */
+export type PostgresCatalog = ShapeCatalog<CatalogCollection>;
 
 export function createPostgresCatalog(
   session: PostgresSession,
@@ -104,66 +109,18 @@ export function createPostgresCatalog(
   /** True while the key of this collection is taken down for a copy; a table without one is refused otherwise. */
   isKeyDeferred: (collection: string) => Promise<boolean> = async () => false,
 ): PostgresCatalog {
-  const resolved = new Map<string, Promise<CatalogCollection>>();
-  const shape = (name: string): Shape => {
-    const found = shapes.get(name);
-    if (found) return found;
-    throw new ChangeoverError(
-      'COLLECTION_UNKNOWN',
-      `There is no collection "${name}" (there are: ${[...shapes.keys()].join(', ')}).`,
+  const lookup = { session, isKeyDeferred };
+  return createShapeCatalog(shapes, async (collection, shape) => {
+    const tables = await resolveTables<CatalogColumn, CatalogTable>(collection, shape, (one) =>
+      resolveTable(lookup, collection, one),
     );
-  };
-  return {
-    collections: [...shapes.keys()],
-    shape,
-    async collection(name) {
-      let promise = resolved.get(name);
-      if (promise === undefined) {
-        promise = resolveShape({ session, isKeyDeferred }, name, shape(name));
-        resolved.set(name, promise);
-        // A failure is not kept: the table may be created, or the server come back.
-        promise.catch(() => resolved.delete(name));
-      }
-      return promise;
-    },
-    forget: () => resolved.clear(),
-  };
+    return { collection, ...tables };
+  });
 }
 
 interface Lookup {
   readonly session: PostgresSession;
   readonly isKeyDeferred: (collection: string) => Promise<boolean>;
-}
-
-async function resolveShape(
-  lookup: Lookup,
-  collection: string,
-  shape: Shape,
-): Promise<CatalogCollection> {
-  const root = await resolveTable(lookup, collection, shape);
-  const children: CatalogChild[] = [];
-  for (const [field, child] of Object.entries(shape.children ?? {})) {
-    children.push(await resolveChild(lookup, collection, root, field, child));
-  }
-  return { collection, root, children };
-}
-
-async function resolveChild(
-  lookup: Lookup,
-  collection: string,
-  root: CatalogTable,
-  field: string,
-  shape: ChildShape,
-): Promise<CatalogChild> {
-  const table = await resolveTable(lookup, collection, shape);
-  if (shape.parent.length !== root.key.length) {
-    throw new ChangeoverError(
-      'KEY_INVALID',
-      `Child "${field}" of "${collection}" names ${shape.parent.length} parent columns, the key of ${root.quoted} has ${root.key.length}.`,
-    );
-  }
-  const parent = shape.parent.map((name) => columnOf(table, name, collection));
-  return { ...table, field, parent };
 }
 
 async function resolveTable(
@@ -172,13 +129,7 @@ async function resolveTable(
   shape: Pick<Shape, 'table' | 'key' | 'columns'>,
 ): Promise<CatalogTable> {
   const facts = await readTable(session, shape.table, collection);
-  const writable = facts.allColumns.filter(({ generated }) => !generated);
-  const found = { ...facts, columns: writable };
-  const columns = shape.columns?.map((name) => columnOf(found, name, collection)) ?? writable;
-  if (shape.key.length === 0) {
-    throw new ChangeoverError('KEY_INVALID', `Collection "${collection}" declares no key columns.`);
-  }
-  const key = shape.key.map((name) => columnOf(facts, name, collection));
+  const { columns, key } = carriedColumns(facts, shape, collection, { generated: true });
   const keyIndex =
     facts.uniqueIndexes.find((index) => index.arbiter && sameSet(index.columns, shape.key)) ??
     ((await isKeyDeferred(collection)) ? deferredKey(shape.key) : undefined);
@@ -198,9 +149,7 @@ async function resolveTable(
       { data: { table: facts.quoted, column: nullable.name } },
     );
   }
-  // The key travels with every record, also when the shape does not name it.
-  const missing = key.filter(({ name }) => !columns.some((column) => column.name === name));
-  return { ...facts, columns: [...missing, ...columns], key, keyIndex };
+  return { ...facts, columns, key, keyIndex };
 }
 
 const deferredKey = (columns: readonly string[]): CatalogIndex => ({
@@ -209,22 +158,3 @@ const deferredKey = (columns: readonly string[]): CatalogIndex => ({
   primary: false,
   arbiter: true,
 });
-
-function columnOf(
-  table: Pick<CatalogTable, 'allColumns' | 'quoted'>,
-  name: string,
-  collection: string,
-): CatalogColumn {
-  const column = table.allColumns.find((one) => one.name === name);
-  if (column) return column;
-  const known = table.allColumns.map((one) => one.name).join(', ');
-  throw new ChangeoverError(
-    'STORE_REJECTED',
-    `${table.quoted} has no column "${name}", which "${collection}" names (it has: ${known}).`,
-    { data: { table: table.quoted, column: name } },
-  );
-}
-
-function sameSet(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((name) => b.includes(name));
-}

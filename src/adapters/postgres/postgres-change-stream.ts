@@ -21,6 +21,7 @@ export class PostgresChangeStream implements ChangeStream, ReplicationHandler {
   #connection: ReplicationConnection | null = null;
   #failure: ChangeoverError | null = null;
   #wake: () => void = () => {};
+  #resting = false;
   #cancelWatch: () => void = () => {};
 
   /** @param check throws LOG_LOST when the stream's objects are no longer what they were */
@@ -40,6 +41,12 @@ export class PostgresChangeStream implements ChangeStream, ReplicationHandler {
   }
 
   async next(waitMs: number): Promise<LogBatch> {
+    if (this.#resting) {
+      this.#resting = false;
+      if (!this.#batches.full) this.#connection?.resume();
+      // What lies in the socket is read before this goes on.
+      await this.#runtime.clock.yield();
+    }
     if (this.#failure === null && !this.#batches.any && waitMs > 0) {
       await new Promise<void>((resolve) => {
         const cancel = this.#runtime.clock.schedule(waitMs, resolve);
@@ -53,6 +60,11 @@ export class PostgresChangeStream implements ChangeStream, ReplicationHandler {
     const batch = this.#batches.take();
     if (!this.#batches.full) this.#connection?.resume();
     return batch;
+  }
+
+  rest(): void {
+    this.#resting = true;
+    this.#connection?.hold();
   }
 
   confirm({ position }: LogCheckpoint): void {

@@ -1,10 +1,11 @@
 import { ChangeoverError } from '../../errors/index.ts';
 import type { ChunkTicket, CopySource, KeyRange } from '../../store/index.ts';
-import type {
-  CatalogCollection,
-  CatalogColumn,
-  CatalogTable,
-  PostgresCatalog,
+import {
+  type CatalogCollection,
+  type CatalogColumn,
+  type CatalogTable,
+  type PostgresCatalog,
+  tablesOf,
 } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
 import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunk-record.ts';
@@ -101,7 +102,12 @@ export async function copyChunk(
   if (bounded && !sameOrder) throw new RangeDisagrees(ticket.collection);
   const untouched = await goesStraight(parts, transaction, collection, range, wanted);
   const limits = { runtime: parts.session.runtime, timeoutMs, what };
-  const source = await reader.session.begin({ timeoutMs, isolation: 'repeatable read', what });
+  const source = await reader.session.begin({
+    timeoutMs,
+    isolation: 'repeatable read',
+    lockFirst: tablesOf(origin),
+    what,
+  });
   try {
     const copy = { parts, transaction, source, collection, origin, range: ticket.range, limits };
     const result = untouched ? await copyStraight(copy, range) : await copyByStage(copy);

@@ -2,6 +2,7 @@ import type { Finding, InspectPlan } from '../../store/index.ts';
 import type { CatalogCollection, CatalogColumn, CatalogTable } from './postgres-catalog.ts';
 import { finding, pass } from './postgres-finding.ts';
 import { deferralFindings, ownershipFindings } from './postgres-inspect-ownership.ts';
+import { triggerFindings } from './postgres-inspect-triggers.ts';
 import { quoteIdentifier } from './postgres-text.ts';
 import type { WriteParts } from './postgres-write.ts';
 
@@ -44,6 +45,7 @@ interface TablePrivileges {
   readonly missing: readonly string[];
   readonly rowSecurity: boolean;
   readonly defaultCollationIsC: boolean;
+  readonly unlogged: boolean;
 }
 
 async function privileges({ session }: WriteParts, table: CatalogTable): Promise<TablePrivileges> {
@@ -54,16 +56,18 @@ async function privileges({ session }: WriteParts, table: CatalogTable): Promise
       c.relrowsecurity AND NOT (pg_has_role(c.relowner, 'USAGE') AND NOT c.relforcerowsecurity)
         AND NOT (SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user),
       (SELECT datcollate IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8') FROM pg_database WHERE datname = current_database()),
+      c.relpersistence = 'u',
       ${list}
      FROM pg_class c WHERE c.oid = $1::oid`,
     [table.oid],
     { what: `inspection of ${table.quoted}` },
   );
-  const [user, rowSecurity, defaultCollationIsC, ...granted] = rows[0] ?? [];
+  const [user, rowSecurity, defaultCollationIsC, unlogged, ...granted] = rows[0] ?? [];
   return {
     user: user ?? '',
     rowSecurity: rowSecurity === 't',
     defaultCollationIsC: defaultCollationIsC === 't',
+    unlogged: unlogged === 't',
     missing: wanted.filter((_, index) => granted[index] !== 't'),
   };
 }
@@ -82,6 +86,8 @@ export async function tableFindings(
     ...(await ownershipFindings(parts, table)),
     ...(role === 'follower' ? await deferralFindings(parts, table, plan) : []),
     ...kindFindings(table),
+    ...unloggedFindings(parts, facts, collection, table),
+    ...(role === 'follower' ? await triggerFindings(parts, table) : []),
     ...keyFindings(facts, table),
     ...(role === 'follower' ? unfilledColumns(collection, table) : []),
     // The log holds what cascades do; only who captures writes of the application misses it.
@@ -111,12 +117,24 @@ function privilegeFindings(facts: TablePrivileges, table: CatalogTable): readonl
       finding(
         'row-security',
         'fail',
-        `Row-level security hides rows of ${table.quoted} from "${facts.user}".`,
+        `Row-level security applies to "${facts.user}" on ${table.quoted}: whoever sees only some rows would copy some, and "prove" a partial copy. So the server is asked to refuse such reads.`,
         `ALTER ROLE ${user} BYPASSRLS`,
       ),
     );
   }
   return found;
+}
+
+/** Of what is captured from the log `logFindings` tells, with its own reason. */
+function unloggedFindings(
+  { logged }: WriteParts,
+  { unlogged }: TablePrivileges,
+  { collection }: CatalogCollection,
+  { quoted }: CatalogTable,
+): readonly Finding[] {
+  if (!unlogged || logged.has(collection)) return [];
+  const message = `${quoted} is UNLOGGED: a crash of the server empties it, and nobody would be told.`;
+  return [finding('unlogged', 'fail', message, `ALTER TABLE ${quoted} SET LOGGED`)];
 }
 
 const kindNames: Readonly<Record<string, string>> = {

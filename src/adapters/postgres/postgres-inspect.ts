@@ -1,8 +1,9 @@
 import { isChangeoverError, messageOf } from '../../errors/index.ts';
 import type { Finding, InspectPlan } from '../../store/index.ts';
 import type { CatalogCollection, CatalogTable } from './postgres-catalog.ts';
-import { finding, pass } from './postgres-finding.ts';
+import { finding, type PostgresFindingId, pass } from './postgres-finding.ts';
 import { logFindings } from './postgres-inspect-log.ts';
+import { limitFindings } from './postgres-inspect-server.ts';
 import { schemaFindings, tableFindings } from './postgres-inspect-tables.ts';
 import type { WriteParts } from './postgres-write.ts';
 
@@ -10,7 +11,6 @@ type Role = 'authority' | 'follower';
 
 /** Oldest server with `hash_record_extended`, `CREATE OR REPLACE TRIGGER` and multirow SKIP LOCKED as we use them. */
 const VERSION_MIN = 140_000;
-const CLOCK_SKEW_WARN_MS = 1_000;
 
 /** Looks at everything that a migration needs here, and changes nothing. What could not be looked at is `unknown`, never pass. */
 export async function inspectPostgres(
@@ -22,7 +22,11 @@ export async function inspectPostgres(
   if (server.some(({ id, verdict }) => id === 'postgres/connection' && verdict === 'fail')) {
     return server;
   }
-  const findings = [...server, ...(await attempt('schema', () => schemaFindings(parts)))];
+  const findings = [
+    ...server,
+    ...(await attempt('connections', () => limitFindings(parts))),
+    ...(await attempt('schema', () => schemaFindings(parts))),
+  ];
   parts.catalog.forget();
   for (const name of parts.catalog.collections) {
     findings.push(...(await collectionFindings(parts, role, name, plan)));
@@ -32,7 +36,7 @@ export async function inspectPostgres(
 }
 
 async function attempt(
-  id: string,
+  id: PostgresFindingId,
   look: () => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
   try {
@@ -45,13 +49,11 @@ async function attempt(
 }
 
 async function serverFindings({ session }: WriteParts): Promise<readonly Finding[]> {
-  const { clock } = session.runtime;
-  const before = clock.now();
   let row: readonly (string | null)[];
   try {
     const { rows } = await session.query(
       `SELECT current_setting('server_version_num'), current_setting('server_version'), pg_is_in_recovery(),
-        current_setting('default_transaction_read_only'), extract(epoch FROM clock_timestamp()) * 1000,
+        current_setting('default_transaction_read_only'),
         current_setting('server_encoding'), current_user, current_database(), current_setting('synchronous_commit'),
         current_setting('max_prepared_transactions')`,
       [],
@@ -68,10 +70,8 @@ async function serverFindings({ session }: WriteParts): Promise<readonly Finding
       ),
     ];
   }
-  const after = clock.now();
-  const [versionNumber, version, recovery, readOnly, serverMs, encoding, user, database] = row;
-  const [synchronous, prepared] = row.slice(8);
-  const skewMs = Math.round(Number(serverMs) - (before + after) / 2);
+  const [versionNumber, version, recovery, readOnly, encoding, user, database] = row;
+  const [synchronous, prepared] = row.slice(7);
   const findings: Finding[] = [
     pass('connection', `Connected to database "${database}" as "${user}", PostgreSQL ${version}.`),
   ];
@@ -120,16 +120,6 @@ async function serverFindings({ session }: WriteParts): Promise<readonly Finding
       ),
     );
   }
-  if (Math.abs(skewMs) > CLOCK_SKEW_WARN_MS) {
-    findings.push(
-      finding(
-        'clock',
-        'warn',
-        `The server's clock differs from ours by ${skewMs} ms. Order never depends on clocks, leases and displays do.`,
-        'Run NTP on both hosts.',
-      ),
-    );
-  } else findings.push(pass('clock', `The clocks agree within ${Math.abs(skewMs)} ms.`));
   return findings;
 }
 

@@ -2,6 +2,7 @@ import { ChangeoverError } from '../../errors/index.ts';
 import type { LogCheckpoint, LogStart } from '../../log/index.ts';
 import { sqlStateOf } from './postgres-errors.ts';
 import type { SqlResult, Statement } from './postgres-flight.ts';
+import { DOOR_PREFIX } from './postgres-log-mark.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import type { PostgresSession } from './postgres-session.ts';
 
@@ -73,18 +74,25 @@ export function checkpointMoved(stream: string, from: LogCheckpoint): Changeover
   );
 }
 
-/** null: never begun, or nothing of ours is there. */
+/** Whatever somebody has set for this database or role: the answer of this transaction's COMMIT waits for the disk. Stronger settings stay. */
+export const waitForDisk: Statement = {
+  text: `SELECT pg_catalog.set_config('synchronous_commit', CASE v WHEN 'off' THEN 'on' ELSE v END, true)
+    FROM pg_catalog.current_setting('synchronous_commit') v`,
+};
+
+/** null: never begun, or nothing of ours is there. `durable`: what is told is on disk. */
 export async function readCheckpoint(
   session: PostgresSession,
   layout: PostgresLayout,
   stream: string,
+  durable: boolean,
 ): Promise<LogCheckpoint | null> {
   try {
     const read = readStatement(layout, stream);
-    const { rows } = await session.query(read.text, read.values, {
-      what: 'look at a log checkpoint',
-    });
-    return checkpointIn(rows[0]);
+    // What is seen is in the log of this server already; a commit that waits, and has something to write itself, brings the log up to there to the disk.
+    const flush = durable ? [waitForDisk, writtenMessage(layout)] : [];
+    const results = await session.run([read, ...flush], { what: 'look at a log checkpoint' });
+    return checkpointIn(results[0]?.rows[0]);
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;
@@ -134,6 +142,12 @@ export async function forgetStream(
     if (!isMissing(error)) throw error;
   }
 }
+
+/** A transaction that only has a number, and has written nothing, would not wait. It carries the door's mark: no reader of this server's log takes it for anything. */
+const writtenMessage = ({ migration }: PostgresLayout): Statement => ({
+  text: 'SELECT pg_catalog.pg_logical_emit_message(true, $1::text, $2::text)',
+  values: [DOOR_PREFIX, migration],
+});
 
 const readStatement = (layout: PostgresLayout, stream: string): Statement => ({
   text: `SELECT identity, sequence, position, skip FROM ${layout.logCheckpoint} WHERE stream = $1`,

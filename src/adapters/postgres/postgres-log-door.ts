@@ -16,6 +16,7 @@ import {
   holdCheckpoint,
   moveCheckpoint,
   readCheckpoint,
+  waitForDisk,
 } from './postgres-log-checkpoint.ts';
 import {
   type AtOnce,
@@ -54,18 +55,23 @@ const CAREFUL_AFTER_UNKNOWN = 20;
  * foreign key of this store acts on deletes (CASCADE, SET NULL), they always stand behind: a record that has left a deleted one must not go with it,
  * for what refers to it would go as well, and does not come again.
  * Deferrable foreign keys are looked at when the batch is complete.
+ *
+ * **Lazy batches** commit without waiting for the disk. What the server writes down is in the order of the commits, so one that waits, of whatever kind, takes all
+ * before it with it, and a crash leaves a beginning of the stream: rows, fences and checkpoint of the same moment.
  */
 export function createPostgresLogDoor(parts: PostgresStoreParts): LogDoor {
   const { session, layout } = parts;
   const entry: Entry = { parts, habit: new CopyHabit(), careful: new Map() };
   const turns = new Map<string, Turn>();
   return {
-    checkpoint: (stream) => readCheckpoint(session, layout, stream),
+    checkpoint: (stream, { durable = false } = {}) =>
+      readCheckpoint(session, layout, stream, durable),
     begin: (stream, start) => beginStream(session, layout, stream, start),
     async move(stream, from, to) {
       try {
         const hold = holdCheckpoint(layout, stream);
-        const statements = [hold, moveCheckpoint(layout, stream, from, to)];
+        // The log before it is let go of afterwards.
+        const statements = [hold, moveCheckpoint(layout, stream, from, to), waitForDisk];
         await session.run(statements, { what: 'log checkpoint' });
       } catch (error) {
         throw hasMoved(error) ? checkpointMoved(stream, from) : error;
@@ -201,17 +207,18 @@ async function applyOnce(
   timeoutMs: number,
 ): Promise<LogApplied> {
   const { session, layout } = parts;
-  const { stream, from, to, changes } = batch;
+  const { stream, from, to, changes, lazy = false } = batch;
   const before: Statement[] = [
     enterDoor(parts, context.epoch),
     { ...holdCheckpoint(layout, stream), done: locks },
     moveCheckpoint(layout, stream, from, to),
   ];
+  if (!lazy) before.push(waitForDisk);
   if (found.some(({ collection }) => isDeferrable(collection)))
     before.push({ text: 'SET CONSTRAINTS ALL DEFERRED' });
-  const options = doorTransaction({ ...context, timeoutMs }, 'application of a log');
+  const options = { ...doorTransaction({ ...context, timeoutMs }, 'application of a log'), lazy };
   const statements = [...before, ...encoded.statements];
-  const all = { applied: changes.length, stale: 0 };
+  const all = { applied: changes.length, stale: 0, durable: !lazy };
   const left = careful.get(stream) ?? 0;
   if (left > 0) careful.set(stream, left - 1);
   if (!way.inSteps && !context.discard && left === 0) {
@@ -223,7 +230,7 @@ async function applyOnce(
   const body = async (transaction: PostgresTransaction): Promise<LogApplied> => {
     if (way.inSteps) {
       const raised = await inSteps(parts, found, transaction, before, way);
-      return { applied: raised, stale: changes.length - raised };
+      return { applied: raised, stale: changes.length - raised, durable: !lazy };
     }
     const results = await transaction.run(statements);
     encoded.learn(results.slice(before.length));

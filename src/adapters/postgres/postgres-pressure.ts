@@ -54,7 +54,7 @@ export function createPostgresPressure(session: PostgresSession): StorePressure 
     },
 
     async measure(query, timeoutMs) {
-      const options = { timeoutMs, what: 'throttle query', oneSnapshot: true };
+      const options = { timeoutMs, what: 'throttle query', oneSnapshot: { lockFirst: [] } };
       const [result] = await session.run([{ text: query }], options);
       const rows = result?.rows ?? [];
       const text = rows[0]?.[0];

@@ -1,6 +1,8 @@
 import type { KeyRange, RecordStore } from '../../store/index.ts';
 import { canonicalBatches, canonicalRecords } from './postgres-canonical.ts';
-import type { CatalogCollection } from './postgres-catalog.ts';
+import { type CatalogCollection, tablesOf } from './postgres-catalog.ts';
+import { createPostgresDigests, DIGEST_TIMEOUT_MS } from './postgres-digest.ts';
+import { holdKey } from './postgres-hold-key.ts';
 import {
   boundaryStatement,
   checkKeys,
@@ -35,7 +37,7 @@ export function createPostgresRecordStore(parts: WriteParts): RecordStore {
   /** An aggregate is read by several statements, which have to see the same moment. */
   const reading = (collection: CatalogCollection, what: string): QueryOptions => ({
     what: `${what} of "${collection.collection}"`,
-    oneSnapshot: collection.children.length > 0,
+    ...(collection.children.length > 0 ? { oneSnapshot: { lockFirst: tablesOf(collection) } } : {}),
   });
 
   return {
@@ -89,6 +91,10 @@ export function createPostgresRecordStore(parts: WriteParts): RecordStore {
       return { last: firstKey(last), estimatedRows: readEstimate(estimate) };
     },
 
+    digests: createPostgresDigests(catalog, (statements, what) =>
+      session.run(statements, { what, timeoutMs: DIGEST_TIMEOUT_MS }),
+    ),
+
     write: (write) => writeAsAuthority(parts, write),
 
     async reread(name, keys, epoch, seen) {
@@ -96,6 +102,10 @@ export function createPostgresRecordStore(parts: WriteParts): RecordStore {
       return parts.logged.has(name)
         ? rereadLogged(session, layout, collection, keys, epoch, seen)
         : rereadKeys(session, layout, collection, keys, epoch);
+    },
+
+    async holdKey(name, key, epoch, limits, work) {
+      return holdKey(parts, await catalog.collection(name), key, epoch, limits, work);
     },
 
     async canonicalise(name, records) {

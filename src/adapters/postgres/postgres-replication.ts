@@ -1,3 +1,4 @@
+import { Socket, type SocketConstructorOpts } from 'node:net';
 import pg from 'pg';
 import { ChangeoverError } from '../../errors/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
@@ -93,6 +94,8 @@ async function connectReplication(
 ): Promise<{ readonly client: pg.Client; readonly timeoutMs: number }> {
   const client = new pg.Client({
     ...addressOf(options),
+    // While it is held, one chunk is taken in rather than several: each would wake us.
+    stream: () => new Socket({ readableHighWaterMark: 1 } as SocketConstructorOpts),
     replication: 'database',
     application_name: 'changeover log',
     keepAlive: true,
@@ -119,7 +122,7 @@ async function connectReplication(
   }
 }
 
-interface Socket {
+interface WireSocket {
   on(event: string, listener: (argument: never) => void): void;
   removeAllListeners(event: string): void;
   write(data: Buffer): boolean;
@@ -129,8 +132,8 @@ interface Socket {
   resume(): void;
 }
 
-function socketOf(client: pg.Client): Socket {
-  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
+function socketOf(client: pg.Client): WireSocket {
+  return (client as unknown as { connection: { stream: WireSocket } }).connection.stream;
 }
 
 type CopyHandler = ReplicationHandler & { begun(): void };
@@ -147,7 +150,7 @@ const WAL_HEAD_BYTES = 25;
 
 /** State: asked → streaming ⇄ held → closed or failed. */
 class CopyBoth implements ReplicationConnection {
-  readonly #socket: Socket;
+  readonly #socket: WireSocket;
   readonly #runtime: Runtime;
   readonly #what: string;
   readonly #handler: CopyHandler;
@@ -166,7 +169,7 @@ class CopyBoth implements ReplicationConnection {
   #closed: () => void = () => {};
 
   constructor(
-    socket: Socket,
+    socket: WireSocket,
     runtime: Runtime,
     timeoutMs: number,
     what: string,

@@ -2,7 +2,7 @@ import { ChangeoverError } from '../../errors/index.ts';
 import type { LogMark } from '../../log/index.ts';
 import type { DataRecord, Key } from '../../record/index.ts';
 import type { Reread } from '../../store/index.ts';
-import type { CatalogCollection } from './postgres-catalog.ts';
+import { type CatalogCollection, tablesOf } from './postgres-catalog.ts';
 import type { SqlResult, Statement } from './postgres-flight.ts';
 import { keyColumns, keyElements, keySpelling, keyUnnest } from './postgres-key-sql.ts';
 import { readRecords, readStatements } from './postgres-read.ts';
@@ -53,7 +53,11 @@ export async function rereadLogged(
   const rest = keys.flatMap((_, index) => (answers[index] ? [] : [index]));
   if (rest.length > 0) {
     const restKeys = rest.map((index) => keys[index] as Key);
-    const found = await readWhenSeen(reading, restKeys, await lookFromNow(reading));
+    const found = await readWhenSeen(
+      reading,
+      restKeys,
+      await lookFromNow(session, whatOf(collection)),
+    );
     rest.forEach((index, at) => {
       answers[index] = found[at];
     });
@@ -73,7 +77,7 @@ interface Reading {
 }
 
 /** When a snapshot is good enough, and for which position. */
-interface Look {
+export interface Look {
   readonly sequence: bigint;
   /** One boolean, of the snapshot in which it runs. `idle`: transactions that have not begun to commit after the position was taken. */
   check(idle: string): Statement;
@@ -96,15 +100,15 @@ function markSeen({ transactions }: LogMark): Look['check'] {
   return () => ({ text, values });
 }
 
-async function lookFromNow(reading: Reading): Promise<Look> {
-  const [, position, drawn] = await reading.session.run(
+/** A look that is good for a position of now. Also how snapshots get their place (`postgres-snapshot.ts`). */
+export async function lookFromNow(session: PostgresSession, what: string): Promise<Look> {
+  const [position, drawn] = await session.run(
     [
-      guardRow(reading.layout),
       { text: `SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn - 1` },
       // Behind it, and of its own: higher than that of every transaction that is in the log by now.
       { text: 'SELECT pg_current_xact_id()' },
     ],
-    { what: `position of re-reads of "${reading.collection.collection}"` },
+    { what },
   );
   const own = drawn?.rows[0]?.[0] ?? '0';
   return {
@@ -124,7 +128,7 @@ async function lookFromNow(reading: Reading): Promise<Look> {
  * Transactions that are idle: looked at between the position and the snapshot. One that the snapshot still sees running was the same one then, and had not begun to commit; so its
  * commit, if it comes, is behind the position. Others' are shown only to superusers and members of pg_read_all_stats.
  */
-const IDLE: Statement = {
+export const IDLE: Statement = {
   text: `SELECT coalesce(array_agg(pg_snapshot_xmax(n.s)::text::bigint >> 32 << 32 | backend_xid::text::bigint), '{}')
     FROM pg_catalog.pg_stat_activity, (SELECT pg_current_snapshot() AS s) n
     WHERE backend_xid IS NOT NULL AND state = 'idle in transaction'`,
@@ -138,14 +142,14 @@ async function readWhenSeen(
 ): Promise<readonly Reread[]> {
   const { session, layout, collection, epoch } = reading;
   const { clock } = session.runtime;
-  const what = `re-read of "${collection.collection}"`;
+  const what = whatOf(collection);
   const until = clock.monotonic() + SEEN_MS;
   const reads = [spellings(collection, keys), ...readStatements(collection, keys)];
   let idle = '{}';
   for (let waitMs = POLL_MIN_MS; ; waitMs = Math.min(POLL_MAX_MS, waitMs * 2)) {
     const results = await session.run([look.check(idle), guardRow(layout), ...reads], {
       what,
-      oneSnapshot: true,
+      oneSnapshot: { lockFirst: tablesOf(collection) },
     });
     checkGuard(results[1], epoch);
     if (results[0]?.rows[0]?.[0] === 't') {
@@ -179,7 +183,7 @@ async function readHeld(
       { text: `SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn - 1` },
       ...readStatements(collection, keys),
     ],
-    { what: `re-read of "${collection.collection}"` },
+    { what: whatOf(collection) },
   );
   checkGuard(guard, epoch);
   const held = new Set((locked?.rows ?? []).map(([ordinal]) => Number(ordinal) - 1));
@@ -225,6 +229,8 @@ function spelledKeys(
   const parts = collection.root.key.length;
   return (result?.rows ?? []).map((line) => line.slice(0, parts) as Key);
 }
+
+const whatOf = ({ collection }: CatalogCollection): string => `re-read of "${collection}"`;
 
 function guardRow(layout: PostgresLayout): Statement {
   return { text: `SELECT role, epoch FROM ${layout.guard}` };

@@ -22,8 +22,8 @@ export interface QueryOptions {
   readonly signal?: AbortSignal;
   /** Begins messages of errors, e.g. `read of "orders"`. */
   readonly what?: string;
-  /** All statements of the flight see one snapshot, and write nothing. */
-  readonly oneSnapshot?: boolean;
+  /** All statements of the flight see one snapshot, and write nothing. These tables are locked before it is taken: `TransactionOptions.lockFirst`. */
+  readonly oneSnapshot?: { readonly lockFirst: readonly string[] };
 }
 
 export interface TransactionOptions {
@@ -34,6 +34,13 @@ export interface TransactionOptions {
   /** Always roll back in the end, also after success (phase `shadow-write`). */
   readonly discard?: boolean;
   readonly isolation?: 'read committed' | 'repeatable read';
+  /**
+   * Quoted tables that are locked (ACCESS SHARE) before the snapshot is taken. Who looks at a table only later, behind an ALTER TABLE that rewrites it or a TRUNCATE,
+   * sees it empty: these are the two commands that a snapshot does not protect from.
+   */
+  readonly lockFirst?: readonly string[];
+  /** The answer of COMMIT does not wait for the disk: `synchronous_commit = off`, for this transaction. */
+  readonly lazy?: boolean;
   readonly what?: string;
 }
 
@@ -168,7 +175,9 @@ async function runOnce(
       ? { statement_timeout: wholeMs(timeoutMs) }
       : {}),
   };
-  const [first = [], last = []] = options.oneSnapshot ? SNAPSHOT : [];
+  const { oneSnapshot } = options;
+  const first = oneSnapshot ? [SNAPSHOT, ...lockStatements(oneSnapshot.lockFirst)] : [];
+  const last = oneSnapshot ? [{ text: 'COMMIT' }] : [];
   const local = Object.keys(settings).length > 0 ? [settingsStatement(settings, true)] : [];
   const prefix = [...first, ...local];
   const leftMs = endsAt - runtime.clock.monotonic();
@@ -180,17 +189,18 @@ async function runOnce(
     },
     async (error: unknown) => {
       if (breaksConnection(error)) connection.destroy();
-      else if (options.oneSnapshot) await sendRollback(connection, runtime);
+      else if (oneSnapshot) await sendRollback(connection, runtime);
       else connection.release();
       throw toChangeoverError(error, what);
     },
   );
 }
 
-const SNAPSHOT: readonly (readonly Statement[])[] = [
-  [{ text: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' }],
-  [{ text: 'COMMIT' }],
-];
+const SNAPSHOT: Statement = { text: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' };
+
+/** LOCK takes no snapshot: it may stand before the statement that does. */
+const lockStatements = (tables: readonly string[]): readonly Statement[] =>
+  tables.length === 0 ? [] : [{ text: `LOCK TABLE ${tables.join(', ')} IN ACCESS SHARE MODE` }];
 
 /** The caller leaves; the work goes on and its outcome is dropped. */
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -310,12 +320,17 @@ function opening(
     statement_timeout: wholeMs(leftMs),
     // Should this process stop in the middle, the server gives the locks up by itself.
     idle_in_transaction_session_timeout: wholeMs(leftMs + 1_000),
+    ...(options.lazy ? { synchronous_commit: 'off' } : {}),
     ...(options.mark === undefined
       ? {}
       : { 'changeover.mark': options.mark, 'changeover.owner': owner }),
   };
   const isolation = options.isolation ?? 'read committed';
-  return [{ text: `BEGIN ISOLATION LEVEL ${isolation}` }, settingsStatement(settings, true)];
+  return [
+    { text: `BEGIN ISOLATION LEVEL ${isolation}` },
+    ...lockStatements(options.lockFirst ?? []),
+    settingsStatement(settings, true),
+  ];
 }
 
 async function sendCommit(

@@ -9,6 +9,7 @@ import type { CatalogCollection } from './postgres-catalog.ts';
 import { ddl } from './postgres-ddl.ts';
 import { deferIndexes, restoreAllIndexes, restoreIndexes } from './postgres-deferred.ts';
 import { sqlStateOf } from './postgres-errors.ts';
+import { createPostgresFacts } from './postgres-facts.ts';
 import { installGuardTriggers } from './postgres-guard-triggers.ts';
 import { inspectPostgres } from './postgres-inspect.ts';
 import { dropStreams, streamObjects } from './postgres-log-objects.ts';
@@ -29,6 +30,7 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
 
   const setup: StoreSetup = {
     inspect: (role, plan) => inspectPostgres(parts, role, plan),
+    facts: createPostgresFacts(parts),
 
     async install(role, epoch) {
       catalog.forget();

@@ -12,7 +12,9 @@ import { registerCopyReader } from './postgres-copy.ts';
 import { isKeyDeferred } from './postgres-deferred.ts';
 import { describePostgresTables } from './postgres-describe.ts';
 import { createPostgresDoor } from './postgres-door.ts';
+import { postgresGrants } from './postgres-grants.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
+import { createPostgresModified } from './postgres-modified.ts';
 import { createPostgresPresence } from './postgres-presence.ts';
 import { createPostgresPressure } from './postgres-pressure.ts';
 import { createPostgresRecordStore } from './postgres-record-store.ts';
@@ -21,6 +23,7 @@ import { createPostgresRogues } from './postgres-rogues.ts';
 import { postgresLayout } from './postgres-schema.ts';
 import { openPostgresSession } from './postgres-session.ts';
 import { createPostgresSetup } from './postgres-setup.ts';
+import { createPostgresSnapshots } from './postgres-snapshot.ts';
 import { createPostgresSurvey } from './postgres-survey.ts';
 
 const capabilities: StoreCapabilities = {
@@ -44,6 +47,7 @@ export function postgres(options: PostgresOptions): StoreConnector {
     display,
     connect: async (context) => openPostgresStore(options, context),
     describeTables: (runtime, wanted) => describePostgresTables(options, runtime, wanted),
+    grants: (plan) => postgresGrants(options, plan),
   };
 }
 
@@ -56,8 +60,10 @@ function openPostgresStore(options: PostgresOptions, context: StoreContext): Mig
   const presence = createPostgresPresence(session, layout);
   const logged = context.logged ?? new Set<string>();
   const probeLog = (): Promise<void> => tryReplication(options);
-  const parts = { session, catalog, layout, presence, logged, probeLog };
+  const pooler = options.pooler ?? false;
+  const parts = { session, catalog, layout, presence, logged, probeLog, pooler };
   const guard = createPostgresGuard(parts);
+  const log = logged.size > 0 ? createPostgresChangeSource(parts, options) : null;
   const store: MigrationStore = {
     side: context.side,
     engine: 'postgres',
@@ -78,8 +84,10 @@ function openPostgresStore(options: PostgresOptions, context: StoreContext): Mig
       },
     },
     setup: createPostgresSetup(parts),
-    ...(logged.size > 0 ? { log: createPostgresChangeSource(parts, options) } : {}),
+    ...(log === null ? {} : { log }),
+    snapshots: createPostgresSnapshots(parts, log),
     pressure: createPostgresPressure(session),
+    modified: createPostgresModified(parts),
     survey: createPostgresSurvey(parts),
     rogues: createPostgresRogues(parts, presence),
     close: () => session.close(),

@@ -2,6 +2,7 @@ import { leastOf } from '../../runtime/index.ts';
 import type {
   GuardState,
   OpenTransactionSeen,
+  StoreSign,
   SwitchFacts,
   SwitchSurvey,
 } from '../../store/index.ts';
@@ -47,6 +48,7 @@ const OWNED = `${TABLES}
 export function createPostgresSurvey(parts: PostgresStoreParts): SwitchSurvey {
   const { session, catalog } = parts;
   return {
+    showSign: (timeoutMs, work) => showSign(parts, timeoutMs, work),
     tryLock: (lockTimeoutMs) => tryLock(parts, lockTimeoutMs),
     async look(timeoutMs): Promise<SwitchFacts> {
       const collections = await Promise.all(
@@ -121,4 +123,27 @@ function toTransaction(row: readonly (string | null)[]): OpenTransactionSeen {
     doing: kind === 'prepared' ? 'prepared' : (doing ?? ''),
     tables: (tables ?? '').split('\n').filter((name) => name !== ''),
   };
+}
+
+/**
+ * A lock that nobody else knows, held by an open transaction: every session of this database sees it in pg_locks, whatever its rights, and no standby, copy
+ * or other database has it.
+ */
+async function showSign<T>(
+  { session }: PostgresStoreParts,
+  timeoutMs: number,
+  work: (sign: StoreSign) => Promise<T>,
+): Promise<T> {
+  const { random } = session.runtime;
+  const half = (): number => Math.trunc(random.next() * 2 ** 31);
+  const [first, second] = [half(), half()];
+  const question = `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+    AND classid = ${first} AND objid = ${second} AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))`;
+  return session.transaction(
+    async (transaction) => {
+      await transaction.query(`SELECT pg_catalog.pg_advisory_xact_lock(${first}, ${second})`);
+      return work({ question });
+    },
+    { timeoutMs, what: 'sign of the store', discard: true },
+  );
 }

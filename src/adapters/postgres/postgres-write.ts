@@ -15,6 +15,8 @@ import { journalStatement, rowStatements, type WriteStatement } from './postgres
 
 export interface WriteParts extends PostgresStoreParts {
   readonly presence: PostgresPresence;
+  /** The configuration says that a pooler stands in between. Absent: none. */
+  readonly pooler?: boolean;
 }
 
 /**

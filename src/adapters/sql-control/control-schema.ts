@@ -1,13 +1,22 @@
 import { ChangeoverError } from '../../errors/index.ts';
+import { evidenceCounts } from './evidence-columns.ts';
 import type { ControlTransaction, SqlControlEngine } from './sql-control-engine.ts';
+import { giveEvidenceComparators } from './sql-evidence.ts';
+import { createSampleTable } from './sql-samples.ts';
 
 /** The format that this release writes. A store with a newer one is refused, an older one is brought up. */
-export const controlFormat = 2;
+export const controlFormat = 5;
 
 type Step = (tx: ControlTransaction, engine: SqlControlEngine) => Promise<void>;
 
 /** `steps[n]` brings format n to n + 1. Never change one that has been released: append. */
-const steps: readonly Step[] = [createFirstFormat, addWorkerReports];
+const steps: readonly Step[] = [
+  createFirstFormat,
+  addWorkerReports,
+  createSampleTable,
+  addMismatchClasses,
+  giveEvidenceComparators,
+];
 
 /**
  * Brings our schema to `controlFormat`. Safe when several processes start at once; changes nothing when it is current,
@@ -97,16 +106,12 @@ async function addWorkerReports(tx: ControlTransaction): Promise<void> {
   await tx.schema.alterTable('instance').addColumn('report', 'text').execute();
 }
 
-/** The columns of `evidence` that are added up. */
-export const evidenceCounts = [
-  'compared',
-  'matched',
-  'suspect',
-  'confirmed',
-  'shed',
-  'timed_out',
-  'failed',
-] as const;
+/** Classes, explanations and the history of a line. Lines that are there keep NULL: nobody has looked at them so. */
+async function addMismatchClasses(tx: ControlTransaction): Promise<void> {
+  for (const name of ['class', 'fields', 'owner', 'ticket', 'detail'])
+    await tx.schema.alterTable('mismatch').addColumn(name, 'text').execute();
+  await tx.schema.alterTable('mismatch').addColumn('expires_ms', 'bigint').execute();
+}
 
 async function createStateTables(tx: ControlTransaction, engine: SqlControlEngine): Promise<void> {
   await tx.schema

@@ -37,11 +37,12 @@ export interface ControlTables {
     /** `WorkerReport` as JSON. */
     readonly report: string | null;
   };
-  readonly evidence: {
+  readonly evidence_count: {
     readonly migration: string;
     readonly collection: string;
     readonly detector: string;
     readonly minute: number;
+    readonly fingerprint: string;
     readonly compared: number;
     readonly matched: number;
     readonly suspect: number;
@@ -49,6 +50,16 @@ export interface ControlTables {
     readonly shed: number;
     readonly timed_out: number;
     readonly failed: number;
+    /** Strung together, see `EvidenceSubjects`. */
+    readonly subjects: string;
+  };
+  readonly evidence_latency: {
+    readonly migration: string;
+    readonly minute: number;
+    readonly collection: string;
+    readonly side: string;
+    readonly bucket: number;
+    readonly reads: number;
   };
   readonly mismatch: {
     readonly migration: string;
@@ -63,5 +74,26 @@ export interface ControlTables {
     readonly last_seen_ms: number;
     readonly rechecks: number;
     readonly note: string;
+    /** This and what follows: null in lines of format 3 and older. */
+    readonly class: string | null;
+    /** `[[field, class], …]` as JSON, each pair once, sorted: what lines are counted and sought by. */
+    readonly fields: string | null;
+    readonly owner: string | null;
+    readonly ticket: string | null;
+    readonly expires_ms: number | null;
+    /** Everything else, as JSON. */
+    readonly detail: string | null;
   };
+  readonly sample: {
+    readonly migration: string;
+    readonly series: string;
+    readonly side: string;
+    readonly minute: number;
+    readonly count: number;
+    readonly sum: number;
+    readonly high: number;
+  } & Readonly<Record<SampleBucket, number>>;
 }
+
+/** One column for each bucket of a sample. */
+export type SampleBucket = `b${number}`;

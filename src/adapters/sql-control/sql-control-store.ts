@@ -9,9 +9,12 @@ import { ChangeoverError } from '../../errors/index.ts';
 import { initialState } from '../../migration/index.ts';
 import { ensureControlSchema } from './control-schema.ts';
 import type { ControlTransaction, SqlControlEngine } from './sql-control-engine.ts';
+import { createSqlEvidence } from './sql-evidence.ts';
 import { createSqlFleet } from './sql-fleet.ts';
 import { createSqlGaps } from './sql-gaps.ts';
-import { createSqlEvidence, createSqlMismatches } from './sql-ledgers.ts';
+import { createSqlMemos } from './sql-memos.ts';
+import { createSqlMismatches } from './sql-mismatches.ts';
+import { createSqlSamples } from './sql-samples.ts';
 import { watchState } from './state-watch.ts';
 import { parseState } from './stored-state.ts';
 
@@ -54,6 +57,8 @@ export function createSqlControlStore(engine: SqlControlEngine): ControlStore {
     evidence: createSqlEvidence(engine, ready),
     mismatches: createSqlMismatches(engine, ready),
     gaps: createSqlGaps(engine, ready),
+    samples: createSqlSamples(engine, ready),
+    memos: createSqlMemos(engine, ready),
     async close() {
       closed = true;
       for (const end of unwatch) end();

@@ -11,6 +11,7 @@ import {
 import type { DataRecord } from '../../record/index.ts';
 import type { ControlTables } from './control-tables.ts';
 import type { ControlTransaction, SqlControlEngine } from './sql-control-engine.ts';
+import { tableOnDemand } from './table-on-demand.ts';
 
 /** Apart from the numbered format: it is made with the first rescue, and releases that know nothing of it are not disturbed. */
 interface GapTables {
@@ -38,15 +39,14 @@ const withGap = (db: Kysely<ControlTables>): Kysely<GapTables> =>
 const ROWS_MAX = 500;
 
 export function createSqlGaps(engine: SqlControlEngine, ready: () => Promise<void>): GapLedger {
-  let table: Promise<void> | null = null;
-  const prepared = async (): Promise<void> => {
-    await ready();
-    table ??= ensureTable(engine).catch((error: unknown) => {
-      table = null;
-      throw error;
-    });
-    await table;
-  };
+  const prepared = tableOnDemand(engine, ready, {
+    name: 'gap',
+    look: () =>
+      engine.run('looking for the gap', (db) =>
+        withGap(db).selectFrom('gap').select('rescue').limit(1).execute(),
+      ),
+    make,
+  });
   const run = async <T>(what: string, work: (db: Kysely<GapTables>) => Promise<T>): Promise<T> => {
     await prepared();
     return engine.run(what, (db) => work(withGap(db)));
@@ -171,42 +171,30 @@ export function createSqlGaps(engine: SqlControlEngine, ready: () => Promise<voi
 }
 
 /** A look first: a role without CREATE can work once the table exists. */
-async function ensureTable(engine: SqlControlEngine): Promise<void> {
-  const exists = await engine
-    .run('looking for the gap', (db) =>
-      withGap(db).selectFrom('gap').select('rescue').limit(1).execute(),
-    )
-    .then(
-      () => true,
-      () => false,
-    );
-  if (exists) return;
-  await engine.transaction('creating the table of the gap', async (tx: ControlTransaction) => {
-    await engine.lockSchema(tx);
-    await tx.schema
-      .createTable('gap')
-      .ifNotExists()
-      .addColumn('migration', 'text', (column) => column.notNull())
-      .addColumn('rescue', 'text', (column) => column.notNull())
-      .addColumn('collection', 'text', (column) => column.notNull())
-      .addColumn('key', 'text', (column) => column.notNull())
-      .addColumn('subject', 'text', (column) => column.notNull())
-      .addColumn('target', 'text', (column) => column.notNull())
-      .addColumn('source', 'text', (column) => column.notNull())
-      .addColumn('found_by', 'text', (column) => column.notNull())
-      .addColumn('touched', 'integer', (column) => column.notNull())
-      .addColumn('status', 'text', (column) => column.notNull())
-      .addColumn('note', 'text', (column) => column.notNull())
-      .addColumn('decided_at_ms', 'bigint')
-      .addPrimaryKeyConstraint('gap_key', ['migration', 'rescue', 'collection', 'key'])
-      .execute();
-    await tx.schema
-      .createIndex('gap_subject')
-      .ifNotExists()
-      .on('gap')
-      .columns(['migration', 'rescue', 'subject'])
-      .execute();
-  });
+async function make(tx: ControlTransaction): Promise<void> {
+  await tx.schema
+    .createTable('gap')
+    .ifNotExists()
+    .addColumn('migration', 'text', (column) => column.notNull())
+    .addColumn('rescue', 'text', (column) => column.notNull())
+    .addColumn('collection', 'text', (column) => column.notNull())
+    .addColumn('key', 'text', (column) => column.notNull())
+    .addColumn('subject', 'text', (column) => column.notNull())
+    .addColumn('target', 'text', (column) => column.notNull())
+    .addColumn('source', 'text', (column) => column.notNull())
+    .addColumn('found_by', 'text', (column) => column.notNull())
+    .addColumn('touched', 'integer', (column) => column.notNull())
+    .addColumn('status', 'text', (column) => column.notNull())
+    .addColumn('note', 'text', (column) => column.notNull())
+    .addColumn('decided_at_ms', 'bigint')
+    .addPrimaryKeyConstraint('gap_key', ['migration', 'rescue', 'collection', 'key'])
+    .execute();
+  await tx.schema
+    .createIndex('gap_subject')
+    .ifNotExists()
+    .on('gap')
+    .columns(['migration', 'rescue', 'subject'])
+    .execute();
 }
 
 const rowOf = (migration: string, rescue: string, one: GapRecord): Row => ({

@@ -1,16 +1,13 @@
-import { type ForeignGuard, findForeignGuard } from '../../control/index.ts';
-import { inspectTraffic } from '../../cutover/index.ts';
-import { errorCatalogue, isChangeoverError, messageOf } from '../../errors/index.ts';
-import { authorityOf, type Side } from '../../migration/index.ts';
-import type { Finding, InspectPlan, MigrationStore } from '../../store/index.ts';
+import { loadConfig } from '../../config/index.ts';
+import type { Side } from '../../migration/index.ts';
+import type { Finding } from '../../store/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
-import { generatedKeyFindings } from '../generated-keys-check.ts';
-import { mappingFindings } from '../mapping-check.ts';
+import { findingDocs } from '../finding-table.ts';
+import { grantsOf, grantsText } from '../grants.ts';
+import { type PlacedFinding, preflight } from '../preflight.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { painter, type Tone } from '../terminal-io.ts';
-import { trafficAddressFindings } from '../traffic-address-check.ts';
-import { checkTransforms } from '../transform-check.ts';
 import type { Verdict } from '../verdict.ts';
 
 export const addCheck: AddCommand = (program, perform) => {
@@ -18,19 +15,25 @@ export const addCheck: AddCommand = (program, perform) => {
     .command('check')
     .description('preflight of both stores, in both directions; changes nothing')
     .option('--all', 'show every warning, not three of each kind')
+    .option(
+      '--exact',
+      'try every record of the source instead of a hundred: takes as long as reading it',
+    )
+    .option(
+      '--grants',
+      'print the least privileges for fresh roles of both sides, as SQL; looks at nothing',
+    )
     .action((_options, command) => {
       const flags = flagsOf<CheckFlags>(command);
-      return perform(flags, (context) => check(context, flags));
+      return perform(flags, (context) => (flags.grants ? grants(context) : check(context, flags)));
     });
 };
 
 interface CheckFlags {
   readonly all?: boolean;
+  readonly exact?: boolean;
+  readonly grants?: boolean;
 }
-
-const guardMs = 2_000;
-
-type PlacedFinding = Finding & { readonly side: Side; readonly as: 'authority' | 'follower' };
 
 const verdicts: readonly (readonly [Finding['verdict'], Verdict])[] = [
   ['fail', 'no'],
@@ -44,44 +47,17 @@ const tones: Readonly<Record<Finding['verdict'], Tone>> = {
 };
 
 /** `check`: the preflight of both stores, in both directions, because the way back is part of the way. Changes nothing. */
-function check(context: CommandContext, { all = false }: CheckFlags): Promise<CommandResult> {
+function check(
+  context: CommandContext,
+  { all = false, exact = false }: CheckFlags,
+): Promise<CommandResult> {
   return withSession(context, { tolerateStores: true }, async ({ migration }) => {
     const state = await migration.control.load(migration.migration.name);
-    const found: PlacedFinding[] = [];
-    for (const side of ['source', 'target'] as const) {
-      for (const as of ['authority', 'follower'] as const) {
-        context.progress(`looking at the ${side} as ${as}`);
-        const plan =
-          side === 'target' ? { deferIndexes: migration.options.backfill.deferIndexes } : {};
-        const findings = await inspect(migration.stores[side], side, as, plan);
-        found.push(...findings.map((finding) => ({ ...finding, side, as })));
-      }
-    }
-    const down = found.some(({ id, verdict }) => verdict !== 'pass' && unreachable.test(id));
-    const { source, target } = migration.stores;
-    for (const collection of down ? [] : migration.migration.collections.values()) {
-      context.progress(`trying the transforms of ${collection.name}`);
-      const finding = await checkTransforms(collection, source, target);
-      found.push({ ...finding, side: 'source', as: 'authority' });
-    }
-    for (const mapping of migration.mappings.values()) {
-      for (const finding of mappingFindings(mapping))
-        found.push({ ...finding, side: 'source', as: 'authority' });
-    }
-    const collections = migration.migration.collections.values();
-    for (const finding of down ? [] : await generatedKeyFindings(collections, migration.stores))
-      found.push({ ...finding, side: 'source', as: 'authority' });
-    const authority = authorityOf(state.phase);
-    for (const finding of await inspectTraffic(migration, authority))
-      found.push({ ...finding, side: authority, as: 'authority' });
-    const displays = {
-      source: migration.definition.source.display,
-      target: migration.definition.target.display,
-    };
-    for (const finding of trafficAddressFindings(migration.traffic ?? [], displays))
-      found.push({ ...finding, side: authority, as: 'authority' });
-    const foreign = await findForeignGuard(migration, { deadlineMs: guardMs });
-    if (foreign !== null) found.push(foreignFinding(foreign, authority));
+    const { findings: found, down } = await preflight(migration, {
+      exact,
+      phase: state.phase,
+      progress: (text) => context.progress(text),
+    });
     const findings = merged(found);
     const worst = verdicts.find(([verdict]) => findings.some((one) => one.verdict === verdict));
     return {
@@ -95,41 +71,26 @@ function check(context: CommandContext, { all = false }: CheckFlags): Promise<Co
   });
 }
 
-/** Two control stores for one migration would be two authorities. */
-function foreignFinding({ side, message }: ForeignGuard, authority: Side): PlacedFinding {
-  const as = side === authority ? 'authority' : 'follower';
-  const fix = errorCatalogue.CONTROL_MISMATCH.action;
-  return { id: 'control/mismatch', verdict: 'fail', message, fix, side, as };
+/** `check --grants`: by the configuration alone, before there is a role that could connect. */
+async function grants({ globals, io }: CommandContext): Promise<CommandResult> {
+  const { definition } = await loadConfig(globals.config ?? io.cwd);
+  const sides = grantsOf(definition);
+  return {
+    kind: 'grants',
+    verdict: 'yes',
+    stateVersion: null,
+    data: { grants: sides },
+    next: ['changeover check'],
+    text: grantsText(sides),
+  };
 }
 
-/** Findings that say that the store does not answer. */
-const unreachable = /\/(unreachable|connection|connect)$/;
-
-/** The store's findings; a store that cannot even be asked is one finding. */
-async function inspect(
-  store: MigrationStore,
-  side: Side,
-  as: 'authority' | 'follower',
-  plan: InspectPlan,
-): Promise<readonly Finding[]> {
-  try {
-    return await store.setup.inspect(as, plan);
-  } catch (error) {
-    const away = isChangeoverError(error, 'STORE_UNAVAILABLE', 'DEADLINE_EXCEEDED');
-    return [
-      {
-        id: `${store.engine}/${away ? 'unreachable' : 'shape'}`,
-        verdict: away ? 'unknown' : 'fail',
-        message: messageOf(error),
-        fix: away
-          ? `Check address, credentials and server of the ${side}.`
-          : 'Correct the configuration.',
-      },
-    ];
-  }
-}
-
-type MergedFinding = Finding & { readonly side: Side; readonly roles: readonly string[] };
+type MergedFinding = Finding & {
+  readonly side: Side;
+  readonly roles: readonly string[];
+  /** Where it is explained; null: it is a hook's own. */
+  readonly docs: string | null;
+};
 
 /** What is said of a store in both roles is said once. */
 function merged(found: readonly PlacedFinding[]): readonly MergedFinding[] {
@@ -137,7 +98,8 @@ function merged(found: readonly PlacedFinding[]): readonly MergedFinding[] {
   for (const { as, ...finding } of found) {
     const text = JSON.stringify(finding);
     const present = byText.get(text);
-    byText.set(text, { ...finding, roles: [...(present?.roles ?? []), as] });
+    const docs = findingDocs(finding.id);
+    byText.set(text, { ...finding, docs, roles: [...(present?.roles ?? []), as] });
   }
   return [...byText.values()];
 }
@@ -145,6 +107,8 @@ function merged(found: readonly PlacedFinding[]): readonly MergedFinding[] {
 /** Warnings of one kind that are shown; what is changed without a word is always shown. */
 const SHOWN_MAX = 3;
 const alwaysShown = 'mapping/loses';
+/** What tells values to somebody who has to plan with them. */
+const toldAnyway = /^space\//;
 const ORDER: readonly Finding['verdict'][] = ['fail', 'unknown', 'warn'];
 
 /** What is shown, the worst first (among a hundred warnings nobody would see it), and how many more there are of each kind. */
@@ -173,10 +137,16 @@ function checkText(
 ): readonly string[] {
   const paint = painter(io);
   const { shown, hidden } = shownFindings(findings, all);
-  const lines = shown.flatMap(({ verdict, side, roles, id, message, fix }) => [
+  const lines = shown.flatMap(({ verdict, side, roles, id, message, fix, docs }) => [
     `${paint(tones[verdict], verdict.padEnd(8))}${side} as ${roles.join(' and ')}: ${message} (${id})`,
-    ...(fix ? [`        → ${fix}`] : []),
+    ...(fix ? [`        → ${fix}${docs ? ` [${docs}]` : ''}`] : []),
   ]);
+  const info = findings
+    .filter(
+      ({ id, verdict }) =>
+        verdict === 'pass' && (toldAnyway.test(id) || (all && id === 'fit/swap')),
+    )
+    .map(({ message, id }) => `info    ${message} (${id})`);
   const more = [...hidden].map(
     ([id, count]) => `${paint('doubt', 'warn    ')}… and ${count} more of ${id}`,
   );
@@ -184,6 +154,7 @@ function checkText(
     findings.filter((one) => one.verdict === verdict).length;
   return [
     ...lines,
+    ...info,
     ...more,
     ...(more.length > 0 ? ['        → changeover check --all shows every one.'] : []),
     `${count('pass')} passed, ${count('warn')} ${count('warn') === 1 ? 'warning' : 'warnings'}, ${count('fail')} failed, ${count('unknown')} unknown.`,

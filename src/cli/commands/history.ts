@@ -1,4 +1,5 @@
 import type { AuditEntry } from '../../control/index.ts';
+import { isReconciliation } from '../../verify/index.ts';
 import { type AddCommand, flagsOf, whole } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
@@ -9,19 +10,27 @@ export const addHistory: AddCommand = (program, perform) => {
     .command('history')
     .description('the audit, newest first')
     .option('--limit <lines>', 'at most so many', whole, 50)
+    .option('--reconciliation', 'only runs that compared or repaired, with what they found')
     .action((_options, command) => {
-      const flags = flagsOf<{ readonly limit: number }>(command);
+      const flags = flagsOf<HistoryFlags>(command);
       return perform(flags, (context) => history(context, flags));
     });
 };
 
+interface HistoryFlags {
+  readonly limit: number;
+  readonly reconciliation?: boolean;
+}
+
+/** Lines of the audit that are looked through for runs. */
+const LOOKED_AT = 50_000;
+
 /** `history`: the audit, newest first. */
-function history(
-  context: CommandContext,
-  flags: { readonly limit: number },
-): Promise<CommandResult> {
+function history(context: CommandContext, flags: HistoryFlags): Promise<CommandResult> {
   return withSession(context, { tolerateStores: true }, async ({ controller }) => {
-    const lines = await controller.history(flags.limit);
+    const lines = flags.reconciliation
+      ? (await controller.history(LOOKED_AT)).filter(isReconciliation).slice(0, flags.limit)
+      : await controller.history(flags.limit);
     const rows = lines.map(({ stateVersion, atMs, actor, action, reason, detail }) => [
       moment(atMs),
       stateVersion === null ? '–' : `v${stateVersion}`,
@@ -36,7 +45,10 @@ function history(
       stateVersion: lines.find(({ stateVersion }) => stateVersion !== null)?.stateVersion ?? null,
       data: { lines },
       next: [],
-      text: rows.length === 0 ? ['Nothing has happened yet.'] : columns([head, ...rows]),
+      text:
+        rows.length > 0
+          ? columns([head, ...rows])
+          : [flags.reconciliation ? 'Nothing was compared yet.' : 'Nothing has happened yet.'],
     };
   });
 }
@@ -61,5 +73,10 @@ function whatOf(detail: AuditEntry['detail']): string {
   if (typeof open === 'number') words.push(`${open} open`);
   if (typeof amount === 'number') words.push(count(amount, 'dead letter'));
   if (typeof detail['label'] === 'string') words.push(detail['label']);
+  const { counts, compared } = detail;
+  if (typeof compared === 'number') words.push(`${compared} compared`);
+  if (counts !== null && typeof counts === 'object')
+    for (const [name, value] of Object.entries(counts))
+      if (typeof value === 'number' && value > 0) words.push(`${value} ${name}`);
   return words.join(', ');
 }

@@ -1,33 +1,51 @@
-import { Option } from 'commander';
-import type { Mismatch, MismatchStatus } from '../../control/index.ts';
-import { authorityOf, collectionOf } from '../../migration/index.ts';
-import { decodeKey } from '../../record/index.ts';
-import { type RepairReport, recheckSuspects, repair } from '../../verify/index.ts';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { mismatchClasses } from '../../record/index.ts';
 import { type AddCommand, flagsOf, whole } from '../command-line.ts';
-import type { CommandResult } from '../result.ts';
-import { type CommandContext, followState, interruption, withSession } from '../session.ts';
-import { columns, count, duration, moment } from '../words.ts';
-import { keyFrom, redacted } from './diff.ts';
+import {
+  type DecideFlags,
+  mismatchAssign,
+  mismatchExplain,
+  mismatchReopen,
+} from './mismatch-decide.ts';
+import {
+  type ByFlags,
+  groupings,
+  type MismatchListFlags,
+  mismatchBy,
+  mismatchList,
+  mismatchShow,
+  type ShowFlags,
+} from './mismatch-list.ts';
+import { mismatchRecheck, mismatchRepair, type RepairFlags } from './mismatch-repair.ts';
 
 export const addMismatch: AddCommand = (program, perform) => {
-  const mismatch = program.command('mismatch').description('what differs');
-  mismatch
+  const mismatch = program.command('mismatch').description('what differs, why, and who is at it');
+  const list = mismatch
     .command('list', { isDefault: true })
     .description('mismatches, oldest first')
-    .addOption(
-      new Option('--status <status>', 'only these').choices([
-        'suspect',
-        'open',
-        'explained',
-        'repaired',
-      ]),
-    )
+    .addOption(new Option('--status <status>', 'only these').choices([...listedStatuses]))
+    .option('--collection <name>', 'only of this collection')
+    .option('--detector <name>', 'only what this one saw first: verify, shadow-read …');
+  alike(list)
+    .addOption(new Option('--by <what>', 'count them instead').choices([...groupings]))
     .option('--limit <rows>', 'at most so many', whole, 50)
-    .option('--show-values', 'show the values themselves (with --json)')
+    .option('--after <place>', 'go on behind the last one of a list (`after` of its --json)')
+    .option('--show-values', 'show the values themselves (with --json); recorded in the audit')
     .action((_options, command) => {
-      const flags = flagsOf<MismatchListFlags>(command);
-      return perform(flags, (context) => mismatchList(context, flags));
+      const flags = flagsOf<MismatchListFlags & ByFlags>(command);
+      return perform(flags, (context) =>
+        flags.by === undefined ? mismatchList(context, flags) : mismatchBy(context, flags),
+      );
     });
+  mismatch
+    .command('show <collection> <key...>')
+    .description('one mismatch: what, why, since when, what was decided')
+    .option('--show-values', 'show the values themselves; recorded in the audit')
+    .action((name: string, key: string[], _options, command) => {
+      const flags = flagsOf<ShowFlags>(command);
+      return perform(flags, (context) => mismatchShow(context, name, key, flags));
+    });
+  addDecisions(mismatch, perform);
   mismatch
     .command('recheck')
     .description('look again at what differed')
@@ -43,168 +61,59 @@ export const addMismatch: AddCommand = (program, perform) => {
     });
 };
 
-interface MismatchListFlags {
-  readonly status?: MismatchStatus;
-  readonly limit: number;
-  readonly showValues?: boolean;
-}
+const listedStatuses = [
+  'suspect',
+  'open',
+  'investigating',
+  'explained',
+  'repaired',
+  'recurring',
+  'unexplained',
+] as const;
 
-/** `mismatch list`: what differs, oldest first. */
-function mismatchList(context: CommandContext, flags: MismatchListFlags): Promise<CommandResult> {
-  return withSession(context, { tolerateStores: true }, async ({ migration }) => {
-    const {
-      control,
-      migration: { name },
-    } = migration;
-    const { status, limit } = flags;
-    const [found, open, suspect] = await Promise.all([
-      control.mismatches.list(name, { limit, ...(status ? { status } : {}) }),
-      control.mismatches.count(name, 'open'),
-      control.mismatches.count(name, 'suspect'),
-    ]);
-    const values = flags.showValues === true;
-    const mismatches = found.map((one) => ({
-      ...one,
-      differences: redacted(one.differences, values),
-    }));
-    return {
-      kind: 'mismatch-list',
-      verdict: open === 0 ? 'yes' : 'no',
-      stateVersion: null,
-      data: { open, suspect, mismatches },
-      next:
-        open === 0
-          ? []
-          : ['changeover diff COLLECTION KEY', 'changeover mismatch repair COLLECTION'],
-      text: [
-        ...columns(found.length === 0 ? [] : [mismatchHead, ...found.map(mismatchRow)]),
-        `${count(open, 'mismatch', 'mismatches')} open, ${count(suspect, 'key')} to be rechecked.`,
-      ],
-    };
+/** What people decide, for one key or for all that look alike. */
+function addDecisions(mismatch: Command, perform: Parameters<AddCommand>[1]): void {
+  const several = (command: Command): Command =>
+    alike(command).option('--all', 'all of the collection');
+  several(
+    mismatch
+      .command('assign <collection> [key...]')
+      .description('somebody looks into it')
+      .option('--owner <name>', 'who; default: you'),
+  ).action((name: string, key: string[], _options, command) => {
+    const flags = flagsOf<DecideFlags>(command);
+    return perform(flags, (context) => mismatchAssign(context, name, key, flags));
+  });
+  several(
+    mismatch
+      .command('explain <collection> [key...]')
+      .description('it may stay so until a day; needs --ticket, --until and --reason')
+      .option('--owner <name>', 'who answers for it; default: whom it was assigned to')
+      .option('--ticket <id>', 'where it is dealt with')
+      .option('--until <day>', 'last day of the explanation, 2026-01-31 (UTC)', day),
+  ).action((name: string, key: string[], _options, command) => {
+    const flags = flagsOf<DecideFlags>(command);
+    return perform(flags, (context) => mismatchExplain(context, name, key, flags));
+  });
+  several(
+    mismatch
+      .command('reopen <collection> [key...]')
+      .description('the explanation, or the repair, does not hold'),
+  ).action((name: string, key: string[], _options, command) => {
+    const flags = flagsOf<DecideFlags>(command);
+    return perform(flags, (context) => mismatchReopen(context, name, key, flags));
   });
 }
 
-const mismatchHead = ['status', 'kind', 'collection', 'key', 'last seen', 'fields'];
-const mismatchRow = (one: Mismatch): readonly string[] => [
-  one.status,
-  one.kind,
-  one.collection,
-  decodeKey(one.key).join(' '),
-  moment(one.lastSeenMs),
-  one.differences.map(({ field }) => field).join(', ') || one.note,
-];
+/** Options that choose those that look alike. */
+const alike = (command: Command): Command =>
+  command
+    .addOption(new Option('--class <class>', 'only of this class').choices([...mismatchClasses]))
+    .option('--field <field>', 'only where this field differs: `name`, `child.column`');
 
-/** `mismatch recheck`: looks at suspects, and at open ones again. */
-function mismatchRecheck(context: CommandContext): Promise<CommandResult> {
-  return withSession(context, {}, async (session) => {
-    const state = await followState(session);
-    const { signal, stop } = interruption();
-    try {
-      const options = { currentState: state.current, ignoreHold: true, openAfterMs: 0 };
-      const report = await recheckSuspects(session.migration, options, signal);
-      return {
-        kind: 'mismatch-recheck',
-        verdict: report.opened > 0 ? 'no' : report.unresolved > 0 ? 'unknown' : 'yes',
-        stateVersion: state.current().version,
-        data: report,
-        next: ['changeover mismatch list'],
-        text: [
-          `${count(report.checked, 'key')} rechecked: ${report.dropped} agree now, ${report.opened} differ for good, ${report.unresolved} undecided.`,
-        ],
-      };
-    } finally {
-      stop();
-      state.close();
-    }
-  });
-}
-
-interface RepairFlags {
-  readonly apply?: boolean;
-  readonly deleteExtras?: boolean;
-}
-
-/** `mismatch repair`: proposes, and with `--apply` makes the follower hold what the authority holds now. */
-function mismatchRepair(
-  context: CommandContext,
-  name: string,
-  parts: readonly string[],
-  flags: RepairFlags,
-): Promise<CommandResult> {
-  return withSession(context, {}, async (session) => {
-    const { migration, act } = session;
-    const collection = collectionOf(migration.migration, name);
-    const state = await followState(session);
-    const { signal, stop } = interruption();
-    try {
-      const { phase } = state.current();
-      const keys =
-        parts.length === 0 ? 'open' : [keyFrom(parts, collection[authorityOf(phase)].key)];
-      const report = await repair(
-        migration,
-        name,
-        keys,
-        {
-          currentState: state.current,
-          ignoreHold: true,
-          mode: flags.apply ? 'apply' : 'propose',
-          deleteExtras: flags.deleteExtras === true,
-        },
-        signal,
-      );
-      if (flags.apply) {
-        const { counts } = report;
-        const detail = { collection: name, counts, reason: report.reason };
-        await migration.control.note(migration.migration.name, {
-          ...act,
-          action: 'repair',
-          detail,
-        });
-      }
-      return repairResult(report, state.current().version);
-    } finally {
-      stop();
-      state.close();
-    }
-  });
-}
-
-function repairResult(report: RepairReport, stateVersion: number): CommandResult {
-  const { counts, keys, mode, reason, collection, durationMs } = report;
-  const left = counts.failed + counts.busy + counts['extra-kept'];
-  const proposed = counts.proposed > 0;
-  const summary = Object.entries(counts)
-    .filter(([, amount]) => amount > 0)
-    .map(([outcome, amount]) => `${amount} ${outcome}`);
-  return {
-    kind: 'repair',
-    verdict:
-      reason !== null || (left > 0 && counts.repaired > 0) ? 'partial' : left > 0 ? 'no' : 'done',
-    stateVersion,
-    // Field values stay out: `diff --show-values` shows them one by one.
-    data: {
-      ...report,
-      keys: keys.map((one) => ({ ...one, fields: one.fields.map(({ field }) => field) })),
-    },
-    next: proposed
-      ? [`changeover mismatch repair ${collection} --apply`]
-      : counts.repaired > 0
-        ? [`changeover verify ${collection}`]
-        : [],
-    text: [
-      ...columns(
-        keys.map((one) => [
-          one.outcome,
-          one.action,
-          one.key.join(' '),
-          one.fields.map(({ field }) => field).join(', ') || one.note,
-        ]),
-      ),
-      `${collection}: ${summary.join(', ') || 'nothing to repair'}${reason ? `; ended early: ${reason}` : ''} (${mode}, ${duration(durationMs)}).`,
-      ...(counts['extra-kept'] > 0
-        ? ['extra-kept: only the follower has these; --delete-extras deletes them.']
-        : []),
-      ...(proposed ? ['Nothing was written: --apply does it.'] : []),
-    ],
-  };
+/** The end of a day in UTC, epoch ms. */
+function day(text: string): number {
+  const ms = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
+  if (Number.isNaN(ms)) throw new InvalidArgumentError('It has to be a day, 2026-01-31.');
+  return ms + 86_400_000;
 }

@@ -1,11 +1,9 @@
-import type { Plan } from '../../controller/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
+import { planLines, stepCommand, verdictOfGates } from '../gate-text.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { phaseOf } from '../state-result.ts';
 import { painter } from '../terminal-io.ts';
-import { columns } from '../words.ts';
-import { tones } from './status.ts';
 
 export const addPlan: AddCommand = (program, perform) => {
   program
@@ -14,36 +12,25 @@ export const addPlan: AddCommand = (program, perform) => {
     .option('--to <phase>', 'another phase than the next')
     .action((_options, command) => {
       const flags = flagsOf<{ readonly to?: string }>(command);
-      return perform(flags, (context) => plan(context, flags));
+      return perform(flags, (context) => planned('plan', context, flags));
     });
 };
 
-/** `plan`: may we enter the next phase? Changes nothing. */
-function plan(context: CommandContext, options: { readonly to?: string }): Promise<CommandResult> {
-  return withSession(context, { tolerateStores: true }, async ({ controller }) => {
-    const made = await controller.plan(options.to === undefined ? undefined : phaseOf(options.to));
-    const verdict = ({ pass: 'yes', fail: 'no', unknown: 'unknown' } as const)[made.verdict];
-    const expect = `changeover ${made.to === 'write-switch' ? 'switch-writes' : 'advance'} --expect ${made.stateVersion}`;
+/** `plan` and `gate`: may we enter the next phase? Changes nothing. Whoever asks is taken for the one who would advance. */
+export function planned(
+  kind: 'plan' | 'gate',
+  context: CommandContext,
+  { to }: { readonly to?: string },
+): Promise<CommandResult> {
+  return withSession(context, { tolerateStores: true }, async ({ controller, act, migration }) => {
+    const made = await controller.plan(to === undefined ? undefined : phaseOf(to), act.actor);
     return {
-      kind: 'plan',
-      verdict,
+      kind,
+      verdict: verdictOfGates[made.verdict],
       stateVersion: made.stateVersion,
       data: made,
-      next: made.verdict === 'pass' ? [expect] : [],
-      text: planText(made, context),
+      next: made.verdict === 'pass' ? [stepCommand(made)] : [],
+      text: planLines(made, migration.runtime.clock.now(), painter(context.io)),
     };
   });
-}
-
-function planText(made: Plan, { io }: CommandContext): readonly string[] {
-  const paint = painter(io);
-  const rows = columns(made.gates.map(({ verdict, gate, message }) => [verdict, gate, message]));
-  const painted = rows.map((row, index) => {
-    const verdict = made.gates[index]?.verdict ?? 'unknown';
-    return `  ${row.replace(verdict, paint(tones[verdict], verdict))}`;
-  });
-  return [
-    `${made.from} → ${made.to} at state version ${made.stateVersion} (gates: ${made.profile}): ${made.verdict}`,
-    ...painted,
-  ];
 }

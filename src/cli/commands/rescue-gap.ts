@@ -4,8 +4,8 @@ import { type DataRecord, decodeKey, type Row, type Scalar } from '../../record/
 import { flagsOf, type Perform, whole } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, interruption, withSession } from '../session.ts';
+import { shown } from '../shown-values.ts';
 import { columns, count } from '../words.ts';
-import { shown } from './diff.ts';
 import {
   applyGap,
   giveUpGap,

@@ -144,6 +144,7 @@ function rolledBack({ state, ms, cutover, pending }: RollbackResult): CommandRes
       cutover
         ? `Writes go to the source again; they were held for ${duration(cutover.pauseMs)}.`
         : 'Every reachable instance follows within a second.',
+      ...(cutover?.notes ?? []).map((note) => `TRAFFIC WAS NOT HELD: ${note}`),
       ...(cutover?.settled === false
         ? [
             `Not settled: ${cutover.problem} A worker goes on with it, or \`changeover switch-writes --recover\`.`,
@@ -157,5 +158,5 @@ function rolledBack({ state, ms, cutover, pending }: RollbackResult): CommandRes
     ],
     { ms: Math.round(ms), pending, ...(cutover ? { cutover } : {}) },
   );
-  return pending === null ? done : { ...done, verdict: 'partial' };
+  return pending === null && cutover?.settled !== false ? done : { ...done, verdict: 'partial' };
 }

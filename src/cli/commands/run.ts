@@ -1,6 +1,6 @@
 import { workerOptionsOf } from '../../config/index.ts';
 import type { ChangeoverEvent } from '../../migration/index.ts';
-import { startWorker } from '../../worker/index.ts';
+import { giveWay, startWorker } from '../../worker/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, interruption, processLabel, withSession } from '../session.ts';
@@ -17,6 +17,7 @@ const longMs = 60_000;
 
 /** `run`: the worker in the foreground, until Ctrl-C or SIGTERM. */
 function run(context: CommandContext): Promise<CommandResult> {
+  giveWay();
   return withSession(context, {}, async ({ migration }) => {
     const { signal, stop } = interruption();
     const unsubscribe = migration.events.subscribe((event) => {

@@ -1,43 +1,84 @@
 import { type BackfillProgress, progressOfCheckpoint } from '../../backfill/index.ts';
+import { programmeOf } from '../../config/programme-of.ts';
 import type { Status } from '../../controller/index.ts';
+import { saysHeld } from '../../cutover/index.ts';
 import { errorCatalogue } from '../../errors/index.ts';
 import type { GateVerdict } from '../../gates/index.ts';
 import { routingTable, type Side } from '../../migration/index.ts';
+import { type ProgrammeStatus, programmeStatus } from '../../report/index.ts';
+import { type RepairStop, stoppedRepairs } from '../../verify/index.ts';
 import { type AddCommand, flagsOf } from '../command-line.ts';
+import { earliestText, gateLines } from '../gate-text.ts';
+import { programmeLines } from '../programme-text.ts';
 import type { CommandResult } from '../result.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { type Paint, painter, type Tone } from '../terminal-io.ts';
+import type { Verdict } from '../verdict.ts';
 import { followingLine, rogueLines, undoLines } from '../way-back-text.ts';
-import { columns, count, duration, grouped } from '../words.ts';
+import { columns, count, duration, grouped, size } from '../words.ts';
+import { zombieVerdicts } from './zombie.ts';
 
 export const addStatus: AddCommand = (program, perform) => {
   program
     .command('status')
     .description('where are we, may we advance, why not, how fast can we undo')
-    .action((_options, command) => perform(flagsOf(command), status));
+    .option(
+      '--exit-code',
+      'end with 1 when it is stalled or past its kill date, with 3 when that is unknown',
+    )
+    .action((_options, command) => {
+      const flags = flagsOf<StatusFlags>(command);
+      return perform(flags, (context) => status(context, flags));
+    });
 };
 
+interface StatusFlags {
+  readonly exitCode?: boolean;
+}
+
 /** `status`: where are we, may we advance, why not, how fast can we undo. */
-function status(context: CommandContext): Promise<CommandResult> {
+function status(context: CommandContext, { exitCode }: StatusFlags): Promise<CommandResult> {
   return withSession(context, { tolerateStores: true }, async (session) => {
+    const { migration } = session;
     const seen = await session.controller.status();
-    const foreign = seen.foreign !== null;
-    const down = Object.values(seen.sides).some(({ error }) => error !== null);
+    const stopped = await stoppedRepairs(migration);
+    const programme = await programmeStatus(migration, programmeOf(migration.options));
     return {
       kind: 'status',
-      // Part of the picture is missing when a store did not answer.
-      verdict: foreign ? 'refused' : down ? 'partial' : 'done',
+      verdict: verdictOf(seen, exitCode ? zombieVerdicts[programme.verdict] : 'yes'),
       stateVersion: seen.state.version,
       data: {
         ...seen,
         progress: progressOfAll(seen),
         mayAdvance: mayAdvance(seen),
-        control: session.migration.control.display,
+        control: migration.control.display,
+        programme,
+        repairsStopped: stopped,
       },
       next: nextCommands(seen),
-      text: statusText(seen, session, painter(context.io)),
+      text: [
+        ...statusText(seen, programme, session, painter(context.io)),
+        ...stopped.flatMap((stop) => stoppedLines(stop, painter(context.io))),
+      ],
     };
   });
+}
+
+/** Until a person lets it go on, what differs stays as it is. */
+function stoppedLines({ collection, keys, records }: RepairStop, paint: Paint): readonly string[] {
+  return [
+    '',
+    paint('bad', `Repair of ${collection} has stopped itself`),
+    `  ${grouped(keys)} keys of about ${grouped(records)} records differ or were repaired within a day: that is a bug, not drift.`,
+    `  changeover mismatch list, then changeover mismatch repair ${collection} --resume`,
+  ];
+}
+
+function verdictOf({ foreign, sides }: Status, standing: Verdict): Verdict {
+  if (foreign !== null) return 'refused';
+  if (standing !== 'yes') return standing;
+  // Part of the picture is missing when a store did not answer.
+  return Object.values(sides).some(({ error }) => error !== null) ? 'partial' : 'done';
 }
 
 const answers: Readonly<Record<GateVerdict, string>> = {
@@ -79,7 +120,12 @@ function nextCommands({ foreign, state, next, rollback }: Status): readonly stri
   return commands;
 }
 
-function statusText(seen: Status, session: Session, paint: Paint): readonly string[] {
+function statusText(
+  seen: Status,
+  programme: ProgrammeStatus,
+  session: Session,
+  paint: Paint,
+): readonly string[] {
   const { state, next } = seen;
   return [
     ...foreignLines(seen, paint),
@@ -91,6 +137,7 @@ function statusText(seen: Status, session: Session, paint: Paint): readonly stri
     '',
     paint('strong', 'Where are we?'),
     ...where(seen, session).map((line) => `  ${line}`),
+    ...programmeLines(programme, paint).map((line) => `  ${line}`),
     '',
     paint('strong', 'May we advance?'),
     `  ${advanceLine(seen, paint)}`,
@@ -129,6 +176,11 @@ function where(seen: Status, { migration }: Session): readonly string[] {
     const { attempt, owner, to, status } = state.cutover;
     lines.push(`a change of authority to the ${to} is ${status} (attempt ${attempt} by ${owner})`);
   }
+  for (const side of ['source', 'target'] as const)
+    if (state.cutover === null && saysHeld(sides[side].guard?.attempt ?? ''))
+      lines.push(
+        `traffic may still be held by hooks (mark in the guard of the ${side}): a worker that has them in its configuration lets it go, or changeover switch-writes --recover`,
+      );
   if (state.gap)
     lines.push(
       `the gap of rescue ${state.gap.rescue} is open (${state.gap.stage}): changeover rescue list`,
@@ -218,23 +270,14 @@ export function logLine({
     : `behind: applied to ${at}, ends at ${shown(end)}`;
   if (retention === null) return `log: ${where}`;
   const { state, retainedBytes, leftBytes } = retention;
-  const limit = leftBytes === null ? '' : `, and at most ${bytes(leftBytes)} more`;
+  const limit = leftBytes === null ? '' : `, and at most ${size(leftBytes)} more`;
   const risk = state === 'at-risk' ? '; AT RISK: soon it throws away what is not applied' : '';
-  return `log: ${where}; the store keeps ${bytes(retainedBytes)} of it${limit}${risk}`;
+  return `log: ${where}; the store keeps ${size(retainedBytes)} of it${limit}${risk}`;
 }
 
 /** A place in a log for people: without what tells apart logs of one name. */
 const shown = (place: string | null): string =>
   (place ?? 'its beginning').replace(/(:\d+)[@ ].*$/, '$1');
-
-/** `1.5 MB`. */
-function bytes(count: number): string {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
-  let size = count;
-  let unit = 0;
-  for (; size >= 1_000 && unit < units.length - 1; unit++) size /= 1_000;
-  return `${unit === 0 ? size : size.toFixed(1)} ${units[unit]}`;
-}
 
 function advanceLine({ foreign, next, state }: Status, paint: Paint): string {
   if (foreign !== null) return 'no: first the control store of this migration has to be found';
@@ -248,10 +291,9 @@ function advanceLine({ foreign, next, state }: Status, paint: Paint): string {
     : 'no: this is the last phase';
 }
 
-function whyNot({ next }: Status, paint: Paint): readonly string[] {
+function whyNot({ next, observedAtMs }: Status, paint: Paint): readonly string[] {
   const closed = next?.gates.filter(({ verdict }) => verdict !== 'pass') ?? [];
-  const rows = columns(closed.map(({ gate, message }) => [gate, message]));
-  return closed.map(
-    ({ verdict }, index) => `${paint(tones[verdict], verdict.padEnd(9))}${rows[index] ?? ''}`,
-  );
+  const all = earliestText(next?.earliest ?? null, observedAtMs);
+  const lines = gateLines(closed, observedAtMs, paint).map((line) => line.slice(2));
+  return all === '' ? lines : [...lines, `all gates: ${all}`];
 }

@@ -1,8 +1,14 @@
 import { createThrottle } from '../../backfill/index.ts';
+import { comparatorsOf } from '../../control/index.ts';
 import { ChangeoverError } from '../../errors/index.ts';
 import { collectionOf, type MigrationState, routingTable } from '../../migration/index.ts';
-import { persistentTotal, type VerifyReport, verifyCollection } from '../../verify/index.ts';
-import { type AddCommand, flagsOf, fraction } from '../command-line.ts';
+import {
+  persistentTotal,
+  recordBaseline,
+  type VerifyReport,
+  verifyCollection,
+} from '../../verify/index.ts';
+import { type AddCommand, flagsOf } from '../command-line.ts';
 import type { CommandResult } from '../result.ts';
 import {
   type CommandContext,
@@ -11,23 +17,24 @@ import {
   type Session,
   withSession,
 } from '../session.ts';
-import { count, duration, grouped } from '../words.ts';
+import { extentOptions, keys, range, share, type VerifyFlags } from '../verify-flags.ts';
+import { proofNote, verifyText } from '../verify-text.ts';
+import { grouped } from '../words.ts';
 
 export const addVerify: AddCommand = (program, perform) => {
   program
     .command('verify [collections...]')
     .description('compare whole collections, in both directions')
-    .option('--sample <share>', 'only about this share, 0 … 1', fraction)
+    .option('--sample <share>', 'only about this share, in random pages: 1% or 0.01', share)
+    .option('--scope <from..until>', 'only keys behind FROM, up to and including UNTIL', range)
+    .option('--keys <key>', 'only this key; can be given several times', keys)
+    .option('--recheck', 'prove by recheck, also where both stores share a log position')
+    .option('--afresh', 'begin anew where an earlier comparison was stopped')
     .action((names: string[], _options, command) => {
       const flags = flagsOf<VerifyFlags>(command);
       return perform(flags, (context) => verify(context, names, flags));
     });
 };
-
-interface VerifyFlags {
-  /** Share of the records; the whole otherwise. */
-  readonly sample?: number;
-}
 
 /** `verify`: compares collections in both directions, records what differs for good, and notes it for the gates. */
 function verify(
@@ -38,6 +45,8 @@ function verify(
   return withSession(context, {}, async (session) => {
     const { migration } = session;
     const wanted = names.length > 0 ? names : [...migration.migration.collections.keys()];
+    if ((flags.keys ?? flags.scope) !== undefined && wanted.length !== 1)
+      throw new ChangeoverError('KEY_INVALID', 'Keys belong to one collection: name it.');
     for (const name of wanted) collectionOf(migration.migration, name);
     refuseWithoutFollower(await migration.control.load(migration.migration.name));
     const state = await followState(session);
@@ -56,6 +65,7 @@ function verify(
         const report = await verifyOne(session, name, flags, state.current, signal);
         reports.push(report);
         await noteReport(session, report, state.current().generation);
+        await recordBaseline(migration, report);
       }
       return verifyResult(reports, wanted, state.current().version);
     } finally {
@@ -78,7 +88,7 @@ function refuseWithoutFollower({ phase }: MigrationState): void {
 function verifyOne(
   { migration }: Session,
   name: string,
-  { sample }: VerifyFlags,
+  flags: VerifyFlags,
   currentState: () => ReturnType<Awaited<ReturnType<typeof followState>>['current']>,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
@@ -90,7 +100,7 @@ function verifyOne(
     // A person asked for it: what is held is the background.
     ignoreHold: true,
     pace: (records: number, scope: AbortSignal) => throttle.acquire(records, { signal: scope }),
-    ...(sample === undefined ? {} : { sample }),
+    ...extentOptions(flags, migration.options.verify),
   };
   return verifyCollection(migration, name, options, signal);
 }
@@ -110,8 +120,10 @@ async function noteReport(
       finished: report.outcome !== 'stopped' && report.extent === 'full',
       open: persistentTotal(report) + report.unresolved,
       startedAtMs: report.startedAtMs,
+      comparators: comparatorsOf(migration.migration, report.startedAtMs),
       compared: report.compared,
       extent: report.extent,
+      proof: proofNote(report.proof),
     },
   });
 }
@@ -132,31 +144,6 @@ function verifyResult(
     next: failed
       ? ['changeover mismatch list', 'changeover mismatch repair COLLECTION']
       : ['changeover plan'],
-    text: [...reports.flatMap(reportText), ...(reports[0] ? [reports[0].proof] : [])],
+    text: reports.flatMap(verifyText),
   };
-}
-
-function reportText(report: VerifyReport): readonly string[] {
-  const { collection, outcome, compared, durationMs, persistent, transient, waiting, reason } =
-    report;
-  const undecided = report.unresolved - waiting;
-  const head = `${collection}: ${outcome}${reason ? ` (${reason})` : ''}, ${count(compared, 'record')} compared in ${duration(durationMs)}`;
-  const { missing, extra, different } = persistent;
-  const found = persistentTotal(report) > 0;
-  return [
-    `${head}: ${found ? `${missing} missing, ${extra} extra, ${different} different` : 'no lasting difference'}`,
-    ...(transient > 0
-      ? [`  ${transient} differed while they were being written and agreed at a second look`]
-      : []),
-    ...(waiting > 0
-      ? [
-          `  ${count(waiting, 'key')} not applied yet: the follower is behind (changeover status); a worker looks again`,
-        ]
-      : []),
-    ...(undecided > 0
-      ? [
-          `  ${count(undecided, 'key')} could not be decided and stay in doubt: changeover mismatch recheck`,
-        ]
-      : []),
-  ];
 }

@@ -64,6 +64,8 @@ export interface ConformanceSubject {
   openLogged?(): Promise<LoggedStores>;
   /** False: it takes in what a log delivers and has none to give. Default true. */
   readonly readsLog?: boolean;
+  /** False: it opens no snapshots that know their place in the log. Default true. */
+  readonly snapshots?: boolean;
 }
 
 /** One fact: registered as a test with stores of its own, the source as authority and the target as follower of epoch 1. */

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import type { GapRecord, GapStatus } from '../../control/index.ts';
-import type { ControlStores } from './control-store-conformance.ts';
+import { type ControlFact, migration } from './control-store-subject.ts';
 
-const migration = 'shop';
 const rescue = 'r1';
 
 const record = (key: string, change: Partial<GapRecord> = {}): GapRecord => ({
@@ -26,10 +25,8 @@ const decide = (key: string, status: GapStatus, note = '') => ({
   note,
 });
 
-type Fact = (title: string, body: (stores: ControlStores) => Promise<void>) => void;
-
 /** What a rescue leaves behind, in whichever control store. */
-export function gapFacts(fact: Fact): void {
+export function gapFacts(fact: ControlFact): void {
   fact(
     'a record of a gap comes back as it was, and stays as it was recorded first',
     async (stores) => {

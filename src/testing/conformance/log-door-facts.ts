@@ -81,6 +81,7 @@ function checkpointFacts(fact: LogFact, subject: ConformanceSubject): void {
     assert.deepEqual(await enter(target, at(0), at(5, 2), [change(5, item('k'))]), {
       applied: 1,
       stale: 0,
+      durable: true,
     });
     assert.deepEqual(await look(targetAgain, 'items', k), item('k'));
     assert.deepEqual(await targetAgain.door.fences('items', [k]), [version(5)]);
@@ -89,7 +90,11 @@ function checkpointFacts(fact: LogFact, subject: ConformanceSubject): void {
 
   fact('a checkpoint may move without changes', async ({ target }) => {
     await begin(target);
-    assert.deepEqual(await enter(target, at(0), at(9), []), { applied: 0, stale: 0 });
+    assert.deepEqual(await enter(target, at(0), at(9), []), {
+      applied: 0,
+      stale: 0,
+      durable: true,
+    });
     assert.deepEqual(await logDoorOf(target).checkpoint(madeUp), at(9));
   });
 
@@ -160,7 +165,11 @@ function fenceFacts(fact: LogFact): void {
     await begin(target);
     await send(target, 'items', k, version(5), item('k', 'five'), 'retry');
     const both = [change(4, item('k', 'four')), change(4, item('a'), ['a'])];
-    assert.deepEqual(await enter(target, at(0), at(4), both), { applied: 1, stale: 1 });
+    assert.deepEqual(await enter(target, at(0), at(4), both), {
+      applied: 1,
+      stale: 1,
+      durable: true,
+    });
     assert.deepEqual(await look(target, 'items', k), item('k', 'five'));
     assert.deepEqual(await look(target, 'items', ['a']), item('a'));
     assert.deepEqual(await target.door.fences('items', [k]), [version(5)]);
@@ -187,6 +196,7 @@ function fenceFacts(fact: LogFact): void {
     assert.deepEqual(await enter(target, at(3), at(4), [change(2, null)]), {
       applied: 0,
       stale: 1,
+      durable: true,
     });
     assert.deepEqual(await look(target, 'items', k), item('k', 'three'));
   });
@@ -242,12 +252,20 @@ function fenceFacts(fact: LogFact): void {
     const many = target.capabilities.batchMax * 2 + 17;
     const ids = Array.from({ length: many }, (_, index) => `k${index}`);
     const puts = ids.map((id) => change(5, item(id), [id]));
-    assert.deepEqual(await enter(target, at(0), at(5), puts), { applied: many, stale: 0 });
+    assert.deepEqual(await enter(target, at(0), at(5), puts), {
+      applied: many,
+      stale: 0,
+      durable: true,
+    });
     assert.equal(await target.setup.countUpTo('items', many + 1), many);
     const mixed = ids.map((id, index) =>
       change(6, index % 2 === 0 ? null : item(id, 'again'), [id]),
     );
-    assert.deepEqual(await enter(target, at(5), at(6), mixed), { applied: many, stale: 0 });
+    assert.deepEqual(await enter(target, at(5), at(6), mixed), {
+      applied: many,
+      stale: 0,
+      durable: true,
+    });
     assert.equal(await target.setup.countUpTo('items', many + 1), Math.floor(many / 2));
     assert.deepEqual(await look(target, 'items', ['k1']), item('k1', 'again'));
   });
@@ -262,6 +280,7 @@ function partFacts(fact: LogFact): void {
     assert.deepEqual(await enter(target, at(0, 3), at(5), [change(5, item('k', 'second part'))]), {
       applied: 1,
       stale: 0,
+      durable: true,
     });
     assert.deepEqual(await look(target, 'items', k), item('k', 'second part'));
     assert.deepEqual(await logDoorOf(target).checkpoint(madeUp), at(5));
@@ -312,7 +331,7 @@ function chunkFacts(fact: LogFact): void {
     const beginning = target.door.beginChunk('items', 1, everything, 'worker');
     assert.equal(await settlesWithin(150, beginning), false);
     await opened.commit(version(1));
-    assert.deepEqual(await waiting, { applied: 1, stale: 0 });
+    assert.deepEqual(await waiting, { applied: 1, stale: 0, durable: true });
     const ticket = await beginning;
     await target.door.writeChunk(ticket, copies('a'), firstEpoch);
     assert.equal(await look(target, 'items', k), null);

@@ -25,6 +25,34 @@ const sleep = (ms: number): Promise<void> => systemRuntime.clock.sleep(ms);
 export function queueFacts(fact: Fact): void {
   claimFacts(fact);
   deadFacts(fact);
+  snapshotFact(fact);
+}
+
+function snapshotFact(fact: Fact): void {
+  fact('a snapshot shows the queue of its moment, and up to which number', async ({ source }) => {
+    if (!source.snapshots) return;
+    const keys = [['a'], ['b'], ['c']];
+    const [first = 0n] = await source.queue.enqueue([entry('a')]);
+    const [second = 0n, buried = 0n] = await source.queue.enqueue([entry('a'), entry('b')]);
+    await source.queue.bury([buried], 'no');
+    const snapshot = await source.snapshots.open({
+      collections: ['items'],
+      placed: false,
+      numbered: true,
+      openMs: 1_000,
+      ageMs: 10_000,
+    });
+    await source.queue.complete([first, second]);
+    const [later = 0n] = await source.queue.enqueue([entry('c')]);
+    assert.deepEqual(await snapshot.queued('items', keys), [
+      { standing: 'waiting', first, last: second },
+      { standing: 'dead', first: buried, last: buried },
+      { standing: 'none', first: null, last: null },
+    ]);
+    const number = snapshot.place?.until ?? -1n;
+    assert.ok(number >= buried && number < later, `${number} is not from ${buried} to ${later}`);
+    await snapshot.close();
+  });
 }
 
 function claimFacts(fact: Fact): void {

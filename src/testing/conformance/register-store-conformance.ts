@@ -10,6 +10,7 @@ import { openFacts } from './open-facts.ts';
 import { queueFacts } from './queue-facts.ts';
 import { readFacts } from './read-facts.ts';
 import { setupFacts } from './setup-facts.ts';
+import { snapshotFacts } from './snapshot-facts.ts';
 import { writeFacts } from './write-facts.ts';
 
 /**
@@ -41,5 +42,7 @@ export function registerStoreConformance(subject: ConformanceSubject): void {
     describe('change source', () => changeSourceFacts(logFact));
     describe('change source, resumed', () => changeSourceResumeFacts(logFact));
     describe('change source, re-reads', () => logRereadFacts(logFact));
+    if (subject.snapshots === false) return;
+    describe('snapshots', () => snapshotFacts(logFact));
   });
 }

@@ -4,7 +4,16 @@
  */
 const BASE = ['errors', 'runtime', 'record', 'mapping', 'migration'];
 const PORTS = ['log', 'store', 'traffic', 'capture', 'queue', 'control'];
-const ENGINES = ['router', 'backfill', 'verify', 'gates', 'cutover', 'rescue', 'controller'];
+const ENGINES = [
+  'router',
+  'backfill',
+  'verify',
+  'gates',
+  'cutover',
+  'rescue',
+  'controller',
+  'report',
+];
 const BELOW_WORKER = [...BASE, ...PORTS, ...ENGINES, 'telemetry'];
 
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
@@ -33,6 +42,9 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // The operator's side; `control` stays a pure port.
   controller: [...BASE, ...PORTS, 'gates', 'cutover', 'rescue'],
 
+  // Reads what all of them left behind.
+  report: [...BASE, ...PORTS, 'gates', 'controller'],
+
   adapters: [...BASE, ...PORTS],
 
   telemetry: [...BASE, ...PORTS, ...ENGINES],
@@ -51,7 +63,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 export const LAZY: readonly string[] = ['cli -> demo'];
 
 /** What several adapters share (SQL dialects); otherwise an adapter sees no other adapter. */
-export const SHARED_ADAPTERS: readonly string[] = ['sql', 'sql-control'];
+export const SHARED_ADAPTERS: readonly string[] = ['sql', 'sql-control', 'sql-records'];
 
 /** Packages that only these folders may import; `*` at the end stands for anything. */
 export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { importHint } from '../../../src/config/import-hint.ts';
 import { controlOf, loadConfig, openMigration } from '../../../src/config/index.ts';
 
 const source = new URL('../../../src/config/index.ts', import.meta.url).href;
@@ -36,6 +37,17 @@ test('TypeScript is read, and relative paths begin at the file', async () => {
   expect(loaded.definition.name).toBe('shop');
   expect(loaded.folder).toBe(own);
   expect((await loadConfig(join(own, 'changeover.config.ts'))).definition.name).toBe('shop');
+});
+
+test('what everybody meets once has its cure beside it: a client that is missing, CommonJS', async () => {
+  const without = written('changeover.config.mjs', `import '@some/client/sub';`);
+  await expect(loadConfig(without)).rejects.toMatchObject({
+    message: expect.stringMatching(/Install it: npm install @some\/client\. Correct/),
+  });
+  // The runner of these tests reads both kinds of modules, Node does not.
+  const common = new SyntaxError('Cannot use import statement outside a module');
+  expect(importHint(common)).toMatch(/Rename the file to changeover\.config\.mjs, or write "type"/);
+  expect(importHint(new Error('no such table'))).toBe('');
 });
 
 test('a wrong value is reported with file and line', async () => {

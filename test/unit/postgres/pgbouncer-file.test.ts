@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, chown, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -8,6 +9,9 @@ import {
   includeText,
   replaceFile,
 } from '../../../src/adapters/postgres/pgbouncer-file.ts';
+import { serverAccount } from '../../../src/demo/server-account.ts';
+
+const account = process.getuid?.() === 0 ? serverAccount() : undefined;
 
 describe('a connect string of PgBouncer', () => {
   test.each([
@@ -97,4 +101,28 @@ describe('the file is replaced', () => {
     await expect(replaceFile(join(path, 'changeover.ini'), 'new')).rejects.toThrow(/ENOENT/);
     expect(await readdir(folder)).toEqual([]);
   });
+
+  test.skipIf(account === undefined).each([
+    [0o640, 'old'],
+    [0o644, 'new'],
+  ] as const)(
+    'by somebody who cannot keep its owner, with mode %o: then it is %s',
+    async (mode, text) => {
+      const path = join(folder, 'changeover.ini');
+      await chown(folder, account?.uid ?? 0, account?.gid ?? 0);
+      await writeFile(path, 'old');
+      await chmod(path, mode);
+      const module = new URL('../../../src/adapters/postgres/pgbouncer-file.ts', import.meta.url);
+      const code = `import { replaceFile } from ${JSON.stringify(module.href)};
+      await replaceFile(${JSON.stringify(path)}, 'new').catch((error) => console.log(error.message));`;
+      const { stdout } = spawnSync(
+        process.execPath,
+        ['--import', 'tsx', '--input-type=module', '-e', code],
+        { encoding: 'utf8', uid: account?.uid ?? 0, gid: account?.gid ?? 0 },
+      );
+      expect(stdout).toMatch(text === 'old' ? /cannot keep that.*chgrp/ : /^$/);
+      expect(await readFile(path, 'utf8')).toBe(text);
+      expect(await readdir(folder)).toEqual(['changeover.ini']);
+    },
+  );
 });
