@@ -50,7 +50,10 @@ export interface ChangeQueue {
   ): Promise<void>;
   /** To the dead letters. */
   bury(ids: readonly bigint[], reason: string): Promise<void>;
-  /** New entries: intents (due after `graceMs`), repair requests, or dead letters straight away (`deadReason`). Ids in order. */
+  /**
+   * New entries: intents (due after `graceMs`), repair requests, or dead letters straight away (`deadReason`). Ids in order. Queued under the key as the table spells it, as
+   * far as that can be known: an application may say '05' for 5.
+   */
   enqueue(entries: readonly QueueEntry[]): Promise<readonly bigint[]>;
   depth(): Promise<QueueDepth>;
   deadLetters(limit: number): Promise<readonly DeadLetter[]>;
@@ -62,7 +65,7 @@ export interface ChangeQueue {
    */
   readonly entries?: (after: bigint | null, limit: number) => Promise<readonly QueuedChange[]>;
   /**
-   * Where the changes of these keys stand, in order, as committed when it is called. Optional: with it verification
+   * Where the changes of these keys, as the table spells them, stand, in order, as committed when it is called. Optional: with it verification
    * tells lag from loss exactly, per key; without it, by the age of the oldest entry of the whole queue.
    */
   readonly standing?: (

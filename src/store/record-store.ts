@@ -55,6 +55,7 @@ export interface Written {
 
 /** A re-read for retry, outbox, repair. */
 export interface Reread {
+  /** As the store spells it. */
   readonly key: Key;
   /** `busy`: a writer holds the key; try again later. */
   readonly state: 'read' | 'busy';

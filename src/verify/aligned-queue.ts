@@ -21,6 +21,7 @@ import {
 } from './aligned-settle.ts';
 import type { Alignment } from './alignment.ts';
 import type { Comparator } from './comparator.ts';
+import { queuedAs } from './queue-standing.ts';
 import { pause, stopReason } from './verify-scope.ts';
 
 const LOOK_MIN_MS = 5;
@@ -35,7 +36,7 @@ export class QueueAlignment implements Alignment {
   readonly by = 'queue';
   readonly options: Alignment['options'];
   readonly #pair: PairScope;
-  /** Keys that were put off because they waited in the queue, with the highest number of their entries. */
+  /** Keys that were put off because they waited in the queue, as it spells them, with the highest number of their entries. */
   readonly #awaited = new Map<string, readonly [key: Key, last: bigint]>();
   /** Of these, the ones whose entries did not leave the queue in time. */
   #overdue: ReadonlySet<string> = new Set();
@@ -70,9 +71,9 @@ export class QueueAlignment implements Alignment {
     const doubtful: KeyInDoubt[] = [];
     for (const some of chunks(keys)) {
       const looks = await this.#look(comparator, authority, follower, some);
-      for (const { at, difference, queued, followed } of looks) {
+      for (const { at, difference, queued, spelled, followed } of looks) {
         if (difference === null) equal.push(at);
-        else if (this.#isOnItsWay(at.key, queued)) moved.push(at.key);
+        else if (this.#isOnItsWay(spelled, queued)) moved.push(at.key);
         else doubtful.push({ ...at, kind: difference.kind, followed });
       }
     }
@@ -98,11 +99,11 @@ export class QueueAlignment implements Alignment {
       for (const some of chunks(doubtful)) {
         const keys = some.map(({ key }) => key);
         const looks = await this.#look(comparator, authority, follower, keys);
-        looks.forEach(({ at, difference, queued, followed }, index) => {
+        looks.forEach(({ at, difference, queued, spelled, followed }, index) => {
           const before = some[index]?.followed ?? null;
           const standing = beside?.get(encodeKey(at.key)) ?? queued.standing;
           if (difference === null) equal.push(at);
-          else if (standing !== 'none' && this.#isOnItsWay(at.key, queued)) moved.push(at.key);
+          else if (standing !== 'none' && this.#isOnItsWay(spelled, queued)) moved.push(at.key);
           else if (standing !== 'none') left.push({ ...at, kind: difference.kind, followed });
           else if (!sameAnswer(before, followed)) moved.push(at.key);
           else wrong.push({ ...at, kind: difference.kind, followed });
@@ -155,16 +156,15 @@ export class QueueAlignment implements Alignment {
       authority.read(name, keys),
       follower.read(name, keys, { withFence: true }),
     ]);
-    const queued = await authority.queued(name, keys);
-    const found = await compared(
-      comparator,
-      keys.map((key, at) => ({ key, record: held[at]?.record ?? null })),
-      followed,
-    );
-    return keys.map((key, at) => ({
-      at: { key, record: held[at]?.record ?? null },
+    const asked = keys.map((key, at) => ({ key, record: held[at]?.record ?? null }));
+    const spelled = asked.map(({ key, record }) => queuedAs(this.#pair.scope, key, record));
+    const queued = await authority.queued(name, spelled);
+    const found = await compared(comparator, asked, followed);
+    return asked.map((one, at) => ({
+      at: one,
       difference: found[at] ?? null,
       queued: queued[at] ?? notQueued,
+      spelled: spelled[at] as Key,
       followed: followed[at] ?? null,
     }));
   }

@@ -2,11 +2,19 @@ import { encodeKey, type Key } from '../record/index.ts';
 import type { KeyRange } from '../store/index.ts';
 import type { AlignedPair } from './aligned-pair.ts';
 import { openNarrowing } from './narrowing.ts';
-import { type AuthorityPage, type PageReaders, pairsOfPage, readPage } from './pages.ts';
+import {
+  type AuthorityPage,
+  type PageExit,
+  type PageReaders,
+  pairsOfPage,
+  readPage,
+} from './pages.ts';
 import type { ProofWay } from './proof.ts';
 import { SegmentDigest } from './proof-digest.ts';
 import { stopReason, type VerifyStop } from './verify-scope.ts';
-import type { Walk } from './verify-walk.ts';
+import type { Walk as WholeWalk } from './verify-walk.ts';
+
+type Walk = Pick<WholeWalk, 'scope' | 'options' | 'comparator'>;
 
 /** What a pair of snapshots has shown of a range of keys. */
 export interface Segment {
@@ -106,7 +114,16 @@ async function streamedSegment(
       const goesOn = (): boolean =>
         !page.last && rows < rowsMax && pair.isYoung() && differing.size < DIFFERING_MAX;
       if (goesOn()) next = read(page.range.until);
-      for await (const pairs of pairsOfPage(readers, page, batchRows)) {
+      let until = page.range.until;
+      let ended = page.last;
+      const exit: PageExit = {
+        isWanted: () => differing.size >= DIFFERING_MAX,
+        left(at) {
+          until = at;
+          ended = false;
+        },
+      };
+      for await (const pairs of pairsOfPage(readers, page, batchRows, exit)) {
         if (options.pace && !(await options.pace(pairs.length, scope.signal)))
           return { stop: stopReason(scope) ?? 'aborted' };
         const found = await comparator.compare(pairs);
@@ -121,8 +138,8 @@ async function streamedSegment(
       }
       const stop = stopReason(scope);
       if (stop !== null) return { stop };
-      now.until = page.range.until;
-      now.ended = page.last;
+      now.until = until;
+      now.ended = ended;
       if (next !== null && !goesOn()) {
         // What was read ahead belongs to the next segment.
         await next;
@@ -153,6 +170,7 @@ async function narrowedSegment(
   const narrowing = await openNarrowing(scope, readers, {
     batchRows: Math.max(1, options.batchRows ?? 1_000),
     segments: { hashedRows: DIGEST_TIMES * rowsMax, rowsMax: DIGEST_TIMES * rowsMax },
+    differingMax: DIFFERING_MAX,
   });
   if (narrowing.way === 'stream') return { stream: narrowing.why };
   const digest = new SegmentDigest();

@@ -3,7 +3,7 @@ import { compareVersions, type DataRecord, type Key, type Version } from '../rec
 import type { ReadAnswer, SnapshotPlace } from '../store/index.ts';
 import { type AlignedPair, type AlignedScope, has, reaches } from './aligned-pair.ts';
 import type { Comparator } from './comparator.ts';
-import { type Standing, standingsOf } from './queue-standing.ts';
+import { queuedAs, type Standing, standingsOf } from './queue-standing.ts';
 
 /** A key with the authority's record at the place. */
 export interface KeyAt {
@@ -93,14 +93,13 @@ export async function confirmKeys(
   if (doubtful.length === 0) return none;
   if (has(aligned, 'read-ahead-trusted')) return { ...none, wrong: doubtful };
   const { scope, ends, options } = aligned;
-  const keys = doubtful.map(({ key }) => key);
   const version = { epoch: scope.begun.epoch, sequence: place.until };
   const standings: Standing[] = [];
-  for (let from = 0; from < keys.length; from += KEYS) {
-    const some = keys.slice(from, from + KEYS);
+  for (let from = 0; from < doubtful.length; from += KEYS) {
+    const some = doubtful.slice(from, from + KEYS);
     const { standings: part } = await standingsOf(
       scope,
-      some,
+      some.map(({ key, record }) => queuedAs(scope, key, record)),
       some.map(() => version),
     );
     standings.push(...part);
@@ -120,7 +119,7 @@ export async function confirmKeys(
   const wrong: KeyInDoubt[] = [];
   const queued: KeyInDoubt[] = [];
   try {
-    for (let from = 0; from < keys.length; from += KEYS) {
+    for (let from = 0; from < doubtful.length; from += KEYS) {
       const some = doubtful.slice(from, from + KEYS);
       const followed = await follower.read(
         scope.collection.name,

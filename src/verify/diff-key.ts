@@ -2,7 +2,7 @@ import type { MigrationContext, MismatchKind } from '../control/index.ts';
 import type { Side } from '../migration/index.ts';
 import type { DataRecord, FieldDifference, Key, MismatchClass } from '../record/index.ts';
 import { createComparator } from './comparator.ts';
-import { type Standing, standingsOf } from './queue-standing.ts';
+import { queuedAs, type Standing, standingsOf } from './queue-standing.ts';
 import { type ScopeOptions, verifyScope } from './verify-scope.ts';
 
 /** One key, side by side, as it is at this moment: no recheck, so a change under way shows as a difference. Holds values: redact before showing. */
@@ -36,7 +36,7 @@ export async function diffKey(
   const [other] = await scope.follower.records.read(collection, [key]);
   const pair = { key, authority: held?.record ?? null, follower: other?.record ?? null };
   const [difference] = await createComparator(scope).compare([pair]);
-  const { standings } = await standingsOf(scope, [key]);
+  const { standings } = await standingsOf(scope, [queuedAs(scope, key, pair.authority)]);
   return {
     collection,
     key,

@@ -14,12 +14,20 @@ export interface Narrowed {
   readonly vain: boolean;
   /** How so. Empty unless `vain`. */
   readonly words: string;
+  /** So much differs that it was left behind this key; null: the range was compared wholly. */
+  readonly left: Key | null;
 }
 
 /** From a range that differs to the keys that differ. */
 export interface Descent {
   /** The counts decide how it is cut. */
   narrow(range: KeyRange, authorityRows: number, followerRows: number): Promise<Narrowed>;
+}
+
+/** As in `NarrowingOptions`. */
+interface Limits {
+  readonly leafRows?: number;
+  readonly differingMax?: number;
 }
 
 /** Parts into which a range is cut at each level: one round trip for all of them. */
@@ -40,13 +48,14 @@ interface Found {
   /** Leaves whose rows have equal digests. */
   equalLeaves: number;
   leaves: number;
+  left: Key | null;
 }
 
 export function createDescent(
   scope: VerifyScope,
   readers: PageReaders,
   plan: DigestPlan,
-  { leafRows = LEAF_ROWS }: { readonly leafRows?: number },
+  limits: Limits,
 ): Descent {
   return {
     async narrow(range, authorityRows, followerRows) {
@@ -57,15 +66,17 @@ export function createDescent(
         agreed: 0,
         equalLeaves: 0,
         leaves: 0,
+        left: null,
       };
-      const walk = new Walk(scope, readers, plan, leafRows, found);
+      const walk = new Walk(scope, readers, plan, limits, found);
       await walk.descend(range, authorityRows, followerRows);
       return judged(found);
     },
   };
 }
 
-function judged({ compared, differing, suspected, agreed, equalLeaves, leaves }: Found): Narrowed {
+function judged(found: Found): Narrowed {
+  const { compared, differing, suspected, agreed, equalLeaves, leaves, left } = found;
   const spelled = agreed >= VAIN_ROWS && agreed === suspected;
   const ordered = suspected === 0 && leaves > 1 && equalLeaves === leaves;
   const words = spelled
@@ -73,7 +84,7 @@ function judged({ compared, differing, suspected, agreed, equalLeaves, leaves }:
     : ordered
       ? 'the stores read them in another order'
       : '';
-  return { compared, differing, vain: words !== '' && differing.length === 0, words };
+  return { compared, differing, vain: words !== '' && differing.length === 0, words, left };
 }
 
 class Walk {
@@ -81,6 +92,7 @@ class Walk {
   readonly #readers: PageReaders;
   readonly #plan: DigestPlan;
   readonly #leafRows: number;
+  readonly #differingMax: number;
   readonly #found: Found;
   readonly #comparator: ReturnType<typeof createComparator>;
 
@@ -88,13 +100,14 @@ class Walk {
     scope: VerifyScope,
     readers: PageReaders,
     plan: DigestPlan,
-    leafRows: number,
+    limits: Limits,
     found: Found,
   ) {
     this.#scope = scope;
     this.#readers = readers;
     this.#plan = plan;
-    this.#leafRows = leafRows;
+    this.#leafRows = limits.leafRows ?? LEAF_ROWS;
+    this.#differingMax = limits.differingMax ?? Number.POSITIVE_INFINITY;
     this.#found = found;
     this.#comparator = createComparator(scope);
   }
@@ -110,6 +123,12 @@ class Walk {
       const [here, there] = [one[at] as RangeDigest, other[at] as RangeDigest];
       if (sameDigest(here, there)) this.#found.compared += here.rows;
       else await this.descend(part, here.rows, there.rows);
+      // A deeper level has said already where it was left.
+      if (this.#found.left !== null) return;
+      if (this.#found.differing.length >= this.#differingMax && at < parts.length - 1) {
+        this.#found.left = part.until;
+        return;
+      }
     }
   }
 

@@ -44,7 +44,11 @@ export interface NarrowingOptions {
   readonly segments?: Partial<SegmentSizes>;
   /** Ranges of at most so many rows are compared row by row. Default 2000. */
   readonly leafRows?: number;
+  /** So many records that differ end a step, a little behind: it holds them all. Default: none do. */
+  readonly differingMax?: number;
 }
+
+type Digested = NarrowingChoice & { readonly way: 'digest' };
 
 /** Segments one after the other whose digests differed although nothing in them does; then digests are given up. */
 const VAIN_MAX = 3;
@@ -91,18 +95,18 @@ class ChosenNarrowing implements Narrowing {
 
   async *walk(range: KeyRange): AsyncGenerator<NarrowedStep, void, void> {
     let rest: KeyRange | null = range;
-    const choice = this.#choice;
-    if (choice.way === 'digest') {
+    while (rest !== null) {
+      const choice: NarrowingChoice = this.#choice;
+      if (choice.way === 'stream') return yield* this.#streamed(rest);
       const descent = createDescent(this.#scope, this.#readers, choice.plan, this.#options);
-      rest = yield* this.#digested(range, choice, descent);
+      rest = yield* this.#digested(rest, choice, descent);
     }
-    if (rest !== null) yield* this.#streamed(rest);
   }
 
-  /** What is left to be streamed; null: nothing. */
+  /** What is left, to be walked as `#choice` says then; null: nothing. */
   async *#digested(
     range: KeyRange,
-    choice: NarrowingChoice & { readonly way: 'digest' },
+    choice: Digested,
     descent: Descent,
   ): AsyncGenerator<NarrowedStep, KeyRange | null, void> {
     const segments = digestedSegments(this.#scope, this.#readers, choice, range, this.#options);
@@ -119,7 +123,13 @@ class ChosenNarrowing implements Narrowing {
       this.#vain = found.vain && digested ? this.#vain + 1 : 0;
       // Left in the middle: the range was not compared wholly.
       if (stopReason(this.#scope) !== null) return null;
-      const { compared, differing } = found;
+      const { compared, differing, left } = found;
+      if (left !== null) {
+        const part = { after: segment.after, until: left };
+        const digest = await this.#digestOf(part, choice);
+        yield { range: part, compared, differing, way: 'digest', digest };
+        return { after: left, until: range.until };
+      }
       const { digest } = authority;
       yield { range: segment, compared, differing, way: 'digest', digest };
       if (this.#vain < VAIN_MAX) continue;
@@ -132,6 +142,13 @@ class ChosenNarrowing implements Narrowing {
         : { after: segment.until, until: range.until };
     }
     return null;
+  }
+
+  /** As the authority makes it. */
+  async #digestOf(range: KeyRange, { plan }: Digested): Promise<string | null> {
+    const { authority, collection, ask } = this.#readers;
+    const made = await ask(async () => authority.digests?.ranges(collection, plan, [range]));
+    return made?.[0]?.digest ?? null;
   }
 
   async *#streamed(range: KeyRange): AsyncGenerator<NarrowedStep, void, void> {

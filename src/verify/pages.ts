@@ -91,12 +91,25 @@ export async function readPage(
   return { rows, range: { after: range.after, until: lastKey }, last: false };
 }
 
-/** The pairs of a page. The follower's range may hold far more than it (extras), and is read in pages as well. */
+/** Leaving a page in the middle. */
+export interface PageExit {
+  /** No more pairs are wanted. */
+  isWanted(): boolean;
+  /** It was left: all up to this key has been paired, and nothing behind it. */
+  left(until: Key): void;
+}
+
+/**
+ * The pairs of a page. The follower's range may hold far more than it (extras), and is read in pages as well. Behind one of these it may be left, where all readers
+ * see one moment: then only what lies up to there is paired.
+ */
 export async function* pairsOfPage(
-  { collection, follower, ask }: PageReaders,
+  readers: PageReaders,
   page: AuthorityPage,
   batchRows: number,
+  exit: PageExit | null = null,
 ): AsyncGenerator<readonly Pair[], void, void> {
+  const { collection, follower, ask } = readers;
   const expected = new Map(page.rows.map((row) => [idOf(row.key), row]));
   let after = page.range.after;
   for (;;) {
@@ -111,13 +124,44 @@ export async function* pairsOfPage(
     });
     const last = rows.at(-1)?.key;
     const exhausted = rows.length < limit || last === undefined;
-    if (exhausted)
-      for (const { key, record } of expected.values())
-        pairs.push({ key, authority: record, follower: null });
+    if (exhausted) pairs.push(...[...expected.values()].map(missing));
     if (pairs.length > 0) yield pairs;
     if (exhausted) return;
     after = last;
+    if (!exit?.isWanted()) continue;
+    const before = await missingBefore(readers, page, after, expected);
+    if (before === null) continue;
+    if (before.length > 0) yield before.map(missing);
+    exit.left(after);
+    return;
   }
+}
+
+const missing = ({ key, record }: StoredRecord): Pair => ({
+  key,
+  authority: record,
+  follower: null,
+});
+
+/**
+ * The authority's rows of the page up to this key of the follower that were not met; null: the page cannot be left there. It can where the authority has the rest of the page behind the key,
+ * all of it and nothing else, and none of that was met: where two stores order keys differently a walk from there could miss records, or never end.
+ */
+async function missingBefore(
+  { collection, authority, ask }: PageReaders,
+  { rows, range, last }: AuthorityPage,
+  key: Key,
+  expected: ReadonlyMap<string, StoredRecord>,
+): Promise<readonly StoredRecord[] | null> {
+  const behind = { after: key, until: range.until };
+  const rest = await ask(() => authority.scan(collection, behind, rows.length + 1));
+  if (rest.length > rows.length || (rest.length === 0 && !last)) return null;
+  const at = rows.length - rest.length;
+  const isRest = rest.every((row, index) => {
+    const id = idOf(row.key);
+    return id === idOf((rows[at + index] as StoredRecord).key) && expected.has(id);
+  });
+  return isRest ? rows.slice(0, at).filter((row) => expected.has(idOf(row.key))) : null;
 }
 
 const idOf = (key: Key): string => (key.length === 1 ? (key[0] as string) : encodeKey(key));

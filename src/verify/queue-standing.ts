@@ -1,5 +1,5 @@
 import { presentStream } from '../capture/index.ts';
-import { encodeKey, type Key, type Version } from '../record/index.ts';
+import { type DataRecord, encodeKey, type Key, type Version } from '../record/index.ts';
 import type { VerifyScope } from './verify-scope.ts';
 
 /** Whether the authority's queue explains that the follower differs. `unknown`: something waits, perhaps of this key. */
@@ -14,9 +14,19 @@ export interface Standings {
 
 const DEAD_LETTERS_MAX = 10_000;
 
+/** The key as the authority's record spells it, which is how its queue does; as it was given where there is none. */
+export function queuedAs(
+  { authority, collection }: Pick<VerifyScope, 'authority' | 'collection'>,
+  given: Key,
+  record: DataRecord | null,
+): Key {
+  const parts = collection[authority.side].key.map((column) => record?.[column]);
+  return parts.every((part) => typeof part === 'string') ? parts : given;
+}
+
 /**
- * Where the changes of these keys stand, as committed when it is called. `versions`: of the re-reads before; absent: as of now. A collection that is captured from the log has
- * its change on the way as long as the follower has not read the log up to there.
+ * Where the changes of these keys stand, as committed when it is called: keys as the authority spells them (of a re-read, or `queuedAs`). `versions`: of the re-reads
+ * before; absent: as of now. A collection that is captured from the log has its change on the way as long as the follower has not read the log up to there.
  */
 export async function standingsOf(
   scope: VerifyScope,

@@ -240,7 +240,8 @@ class SuspectRechecker implements Rechecker {
     const askedAt = this.#clock.monotonic();
     const { standings, oldestMs } = await standingsOf(
       this.#scope,
-      keys,
+      // The one that it was suspected by may be the follower's spelling, or that of whoever asked.
+      before.map(({ key }) => key),
       before.map(({ state, version }) => (state === 'read' ? version : undefined)),
     );
     const after = await follower.records.read(collection.name, keys, { withFence: true });

@@ -149,6 +149,28 @@ test('keys of every kind are captured as they are read', async () => {
   await other.setup.uninstall();
 });
 
+test('a child is captured under the key of its root, however it spells it; once in an own write', async () => {
+  const folding = 'varchar(20) COLLATE utf8mb4_general_ci';
+  await query(`CREATE TABLE prices (id ${folding} PRIMARY KEY, v int)`);
+  await query(`CREATE TABLE tags (id int PRIMARY KEY, price ${folding})`);
+  await query(`INSERT INTO prices VALUES ('abc', 1), ('def', 1)`);
+  await query(`INSERT INTO tags VALUES (1, 'Abc')`);
+  const children = { tags: { table: 'tags', key: ['id'], parent: ['price'] } };
+  const other = await stores.open({ prices: { table: 'prices', key: ['id'], children } });
+  await other.setup.installCapture('prices');
+  const spelled = (...ids: string[]): readonly string[] => ids.map((id) => encodeKey([id]));
+  const [told] = await foreign.query(`INSERT INTO tags VALUES (2, 'ABC'), (3, 'XYZ')`);
+  expect(told).toMatchObject({ affectedRows: 2, warningStatus: 0 });
+  expect(await captured()).toEqual(spelled('abc', 'XYZ'));
+  await foreign.query(`UPDATE tags SET price = 'DEF' WHERE id = 2`);
+  expect(await captured()).toEqual(spelled('def', 'abc'));
+  await other.records.write({
+    ...{ collection: 'prices', key: ['abc'], record: { v: '2', tags: [{ id: '4' }] } },
+    ...{ action: 'put', epoch: 1, journal: 'change', graceMs: 0, timeoutMs: 5_000 },
+  });
+  expect(await captured()).toEqual(spelled('abc'));
+});
+
 test('an instant in the hour that an autumn has twice keeps its place', async () => {
   await foreign.query(`SET time_zone = '+02:00'`);
   await foreign.query(`INSERT INTO orders VALUES ('a', '2024-10-27 02:30:00', 1)`);

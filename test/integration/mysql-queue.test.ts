@@ -6,6 +6,7 @@ import { withMariadb } from '../support/private-mariadb.ts';
 const databases = withMariadb(1);
 const stores = mysqlStoresOn(() => databases.url(0));
 let store: MigrationStore;
+const uuid = 'aaaaaaaa-0000-4000-8000-000000000001';
 
 beforeAll(async () => {
   await databases.query(0, 'CREATE TABLE t (id int PRIMARY KEY)');
@@ -48,6 +49,34 @@ test('no entry is claimed twice, and none is left over', async () => {
   await store.queue.complete(ids);
   await store.queue.complete(ids);
   expect(await store.queue.depth()).toEqual({ waiting: 0, dead: 0, oldestMs: 0 });
+});
+
+test('keys are queued as the table spells them, where it can', async () => {
+  await databases.query(0, 'CREATE TABLE u (a varchar(20), b uuid, PRIMARY KEY (a, b))');
+  await databases.query(
+    0,
+    `ALTER TABLE u CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci`,
+  );
+  await databases.query(0, `INSERT INTO u VALUES ('a"b\\\\ä', '${uuid}')`);
+  const shapes = { t: { table: 't', key: ['id'] }, u: { table: 'u', key: ['a', 'b'] } };
+  const other = await stores.open({ ...shapes, gone: { table: 'gone', key: ['id'] } });
+  const entry = (collection: string, ...key: string[]) =>
+    ({ collection, key, kind: 'change', graceMs: 0 }) as const;
+  const spelled = [
+    [entry('t', '05'), ['5']],
+    [entry('u', 'A"B\\Ä', uuid.toUpperCase()), ['a"b\\ä', uuid]],
+    [entry('u', 'B', uuid.toUpperCase()), ['B', uuid]],
+    [entry('t', '007'), ['7']],
+  ] as const;
+  const ids = await other.queue.enqueue(spelled.map(([one]) => one));
+  const all = new Map((await other.queue.entries?.(null, 10))?.map(({ id, key }) => [id, key]));
+  expect(ids.map((id) => all.get(id))).toEqual(spelled.map(([, key]) => key));
+  const given = [entry('t', '5'), entry('t', '5', '6'), entry('gone', '05'), entry('nobody', '05')];
+  for (const one of given) {
+    const [id] = await other.queue.enqueue([one]);
+    const [last] = (await other.queue.entries?.((id ?? 0n) - 1n, 1)) ?? [];
+    expect(last).toMatchObject({ id, collection: one.collection, key: one.key });
+  }
 });
 
 test('claiming, completing and enqueueing at the same time lose and repeat nothing', async () => {

@@ -274,3 +274,25 @@ test('what another migration writes here is news to this one', async () => {
   await other.records.write(aWrite('orders', ['a', at], { total: '1' }));
   expect(await captured()).toEqual([key('a')]);
 });
+
+test('a child is captured under the key of its root, however it spells it; once in an own write', async () => {
+  await databases.query(
+    0,
+    `CREATE TABLE prices (id numeric PRIMARY KEY, v int);
+     CREATE TABLE tags (id int PRIMARY KEY, price numeric);
+     INSERT INTO prices VALUES (1.0, 1), (2.0, 1); INSERT INTO tags VALUES (1, 1.00)`,
+  );
+  const children = { tags: { table: 'tags', key: ['id'], parent: ['price'] } };
+  const other = await stores.open({ prices: { table: 'prices', key: ['id'], children } });
+  await other.setup.installCapture('prices');
+  const spelled = (...ids: string[]): readonly string[] => ids.map((id) => JSON.stringify([id]));
+  const change = (sql: string) => databases.query(0, sql);
+  await change('INSERT INTO tags VALUES (2, 1.000), (3, 7.00)');
+  expect(await captured()).toEqual(spelled('1.0', '7.00'));
+  await change('UPDATE tags SET price = 2.00 WHERE id = 2');
+  expect(await captured()).toEqual(spelled('1.0', '2.0'));
+  await other.records.write(aWrite('prices', ['1.0'], { v: '2', tags: [{ id: '4' }] }));
+  expect(await captured()).toEqual(spelled('1.0'));
+  await change('TRUNCATE tags');
+  expect(new Set(await captured())).toEqual(new Set(spelled('1.0', '2.0', '7.00')));
+});

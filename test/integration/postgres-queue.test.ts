@@ -6,6 +6,7 @@ import { storesOn } from '../support/postgres-store.ts';
 const databases = withDatabases(1);
 const stores = storesOn(() => databases.url(0));
 let store: MigrationStore;
+const uuid = 'aaaaaaaa-0000-4000-8000-000000000001';
 
 beforeAll(async () => {
   await databases.query(0, 'CREATE TABLE t (id int PRIMARY KEY)');
@@ -48,6 +49,32 @@ test('no entry is claimed twice, and none is left over', async () => {
   await store.queue.complete(ids);
   await store.queue.complete(ids);
   expect(await store.queue.depth()).toEqual({ waiting: 0, dead: 0, oldestMs: 0 });
+});
+
+test('keys are queued as the table spells them, where it can', async () => {
+  await databases.query(
+    0,
+    `CREATE TABLE u (a numeric, b uuid, PRIMARY KEY (a, b)); INSERT INTO u VALUES (1.0, '${uuid}'); INSERT INTO t VALUES (7)`,
+  );
+  const shapes = { t: { table: 't', key: ['id'] }, u: { table: 'u', key: ['a', 'b'] } };
+  const other = await stores.open({ ...shapes, gone: { table: 'gone', key: ['id'] } });
+  const entry = (collection: string, ...key: string[]) =>
+    ({ collection, key, kind: 'change', graceMs: 0 }) as const;
+  const spelled = [
+    [entry('t', '05'), ['5']],
+    [entry('u', '1.000', uuid.toUpperCase()), ['1.0', uuid]],
+    [entry('t', '007'), ['7']],
+    [entry('u', '2.000', uuid.toUpperCase()), ['2.000', uuid]],
+  ] as const;
+  const ids = await other.queue.enqueue(spelled.map(([one]) => one));
+  const all = new Map((await other.queue.entries?.(null, 10))?.map(({ id, key }) => [id, key]));
+  expect(ids.map((id) => all.get(id))).toEqual(spelled.map(([, key]) => key));
+  const given = [entry('t', '5'), entry('t', 'five'), entry('gone', '05'), entry('nobody', '05')];
+  for (const one of given) {
+    const [id] = await other.queue.enqueue([one]);
+    const [last] = (await other.queue.entries?.((id ?? 0n) - 1n, 1)) ?? [];
+    expect(last).toMatchObject({ id, collection: one.collection, key: one.key });
+  }
 });
 
 test('a lease that has run out makes an entry free again', async () => {

@@ -5,7 +5,7 @@ import type {
   CatalogTable,
 } from './mysql-catalog.ts';
 import { asText, TRIGGER_EVENTS } from './mysql-guard-triggers.ts';
-import { keyTextSql } from './mysql-key-text.ts';
+import { joinedKeySql, keyPartsSql, keyTextSql } from './mysql-key-text.ts';
 import { type MysqlLayout, ownRecordPrefix, type TriggerEvent } from './mysql-schema.ts';
 import { MARK_VARIABLE, OWNER_VARIABLE, RECORD_VARIABLE } from './mysql-sending.ts';
 import { quoteIdentifier, quoteLiteral } from './mysql-text.ts';
@@ -57,21 +57,24 @@ export const isMarked = (layout: MysqlLayout, kind: 'door' | 'app'): string =>
  * Changes from the door (`door:`) are not captured, nor is the one record that an own write (`app:`) has journalled by itself: what other triggers change in the
  * same transaction is news.
  */
-function trigger(layout: MysqlLayout, steps: string): string {
-  return `BEGIN
+function trigger(layout: MysqlLayout, steps: string, declarations = ''): string {
+  return `BEGIN${declarations}
   DECLARE changeover_key mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
   DECLARE changeover_own mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-  DECLARE changeover_seen int;
   IF NOT ${isMarked(layout, 'door')} THEN
     SET changeover_own = IF(${isMarked(layout, 'app')}, ${asText(RECORD_VARIABLE)}, NULL);${steps}
   END IF;
 END`;
 }
 
-/** Writes the entry for `changeover_key` unless it is the journalled record's. `before` runs first. */
-function emit(layout: MysqlLayout, collection: string, before = ''): string {
+/** Condition that the record with this encoded key is not the journalled one. */
+const isNews = (collection: string, key: string): string =>
+  `NOT (changeover_own <=> CONCAT(${quoteLiteral(ownRecordPrefix(collection))}, ${key}))`;
+
+/** Writes the entry for `changeover_key` unless it is the journalled record's. */
+function emit(layout: MysqlLayout, collection: string): string {
   return `
-    IF NOT (changeover_own <=> CONCAT(${quoteLiteral(ownRecordPrefix(collection))}, changeover_key)) THEN${before}
+    IF ${isNews(collection, 'changeover_key')} THEN
       INSERT INTO ${layout.queue} (collection, key_text) VALUES (${quoteLiteral(collection)}, changeover_key);
     END IF;`;
 }
@@ -101,6 +104,9 @@ function rootBody(
 /**
  * A child's change is a change of its root. The root row is shared first, as a foreign key would do it: so the change waits for a writer of the root, and its
  * number is drawn after that one's commit. Not locked exclusively: behind the share lock of a foreign key that would be a deadlock of two applications.
+ *
+ * That look gives the key as the root spells it, by which the queue is asked: under a folding collation the child may say 'ABC' for 'abc'. Without a root there is
+ * no record, and the child's spelling does; as it does where columns of two types let one child match several roots.
  */
 function childBody(
   layout: MysqlLayout,
@@ -110,21 +116,32 @@ function childBody(
 ): string {
   const present = (row: string): string =>
     child.parent.map(({ quoted }) => `${row}.${quoted} IS NOT NULL`).join(' AND ');
+  const parts = root.key.map((_, index) => `changeover_part_${index + 1}`);
+  const read = keyPartsSql(root.key, 't').map((part) => `MAX(${part})`);
+  const declared = `
+  DECLARE ${parts.join(', ')} mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+  DECLARE changeover_seen int;`;
   const one = (row: string): string => {
     const equals = child.parent.map((column, index) =>
       sameValue(root.key[index] as CatalogColumn, column, row),
     );
-    const lock = `
-      SELECT COUNT(*) INTO changeover_seen FROM ${root.quoted} t WHERE ${equals.join(' AND ')} LOCK IN SHARE MODE;`;
+    const given = keyTextSql(child.parent, row);
+    // Aggregates: no row is no warning for the application.
     return `
-    IF ${present(row)} THEN
-      SET changeover_key = ${keyTextSql(child.parent, row)};${emit(layout, collection, lock)}
+    IF ${present(row)} AND (changeover_own IS NULL OR ${isNews(collection, given)}) THEN
+      SELECT COUNT(*), ${read.join(', ')} INTO changeover_seen, ${parts.join(', ')} FROM ${root.quoted} t WHERE ${equals.join(' AND ')} LOCK IN SHARE MODE;
+      IF changeover_seen = 1 THEN
+        SET changeover_key = ${joinedKeySql(root.key, parts)};
+      ELSE
+        SET changeover_key = ${given};
+      END IF;${emit(layout, collection)}
     END IF;`;
   };
-  if (event === 'INSERT') return trigger(layout, one('NEW'));
-  if (event === 'DELETE') return trigger(layout, one('OLD'));
+  const whole = (steps: string): string => trigger(layout, steps, declared);
+  if (event === 'INSERT') return whole(one('NEW'));
+  if (event === 'DELETE') return whole(one('OLD'));
   const same = `${keyTextSql(child.parent, 'OLD')} <=> ${keyTextSql(child.parent, 'NEW')}`;
-  return trigger(layout, `${one('NEW')}\n    IF NOT (${same}) THEN${one('OLD')}\n    END IF;`);
+  return whole(`${one('NEW')}\n    IF NOT (${same}) THEN${one('OLD')}\n    END IF;`);
 }
 
 /** Two columns of different collations cannot be compared as they are. */

@@ -1,4 +1,4 @@
-import { isChangeoverError } from '../../errors/index.ts';
+import { dispositionOf, isChangeoverError } from '../../errors/index.ts';
 import type {
   ChangeQueue,
   DeadLetter,
@@ -7,6 +7,8 @@ import type {
   QueueStanding,
 } from '../../queue/index.ts';
 import { decodeKey, encodeKey, type Scalar } from '../../record/index.ts';
+import type { MysqlCatalog } from './mysql-catalog.ts';
+import { givenKeys, type QueuedKeys, spelledKeys } from './mysql-enqueue.ts';
 import type { MysqlPresence } from './mysql-presence.ts';
 import { keyId, type MysqlLayout } from './mysql-schema.ts';
 import type { MysqlSession, SqlResult } from './mysql-session.ts';
@@ -66,6 +68,7 @@ export function createMysqlChangeQueue(
   session: MysqlSession,
   layout: MysqlLayout,
   presence: MysqlPresence,
+  catalog: MysqlCatalog,
 ): ChangeQueue {
   const { queue } = layout;
   const nothing: SqlResult = { rows: [], count: 0, insertId: 0n };
@@ -93,6 +96,19 @@ export function createMysqlChangeQueue(
     let count = 0;
     for (const some of batches(ids)) count += (await query(what, text(idList(some)))).count;
     return count;
+  };
+  const insert = async (
+    entries: readonly QueueEntry[],
+    keysOf: () => Promise<QueuedKeys>,
+  ): Promise<readonly SqlResult[]> => {
+    const { looks, texts } = await keysOf();
+    const statements = [
+      ...looks,
+      insertEntries(queue, entries, texts),
+      'SELECT @@auto_increment_increment',
+    ];
+    const results = await attempt(() => session.run(statements, { what: 'queue: enqueue' }));
+    return results.slice(looks.length);
   };
 
   return {
@@ -122,10 +138,12 @@ export function createMysqlChangeQueue(
     async enqueue(entries) {
       const ids: bigint[] = [];
       for (const some of batches(entries)) {
-        const insert = insertEntries(queue, some);
-        const statements = [insert, 'SELECT @@auto_increment_increment'];
-        const [inserted, step] = await attempt(() =>
-          session.run(statements, { what: 'queue: enqueue' }),
+        const [inserted, step] = await insert(some, () => spelledKeys(catalog, some)).catch(
+          (error: unknown) => {
+            // A key that the column cannot hold is no reason to lose an entry: whoever takes it hears of that.
+            if (dispositionOf(error) !== 'reject') throw error;
+            return insert(some, async () => givenKeys(some));
+          },
         );
         // The number of rows is known beforehand: their numbers follow each other in every lock mode.
         const first = inserted?.insertId ?? 0n;
@@ -215,11 +233,16 @@ function claim(
 
 const CLAIM_MS = 10_000;
 
-function insertEntries(queue: string, entries: readonly QueueEntry[]): string {
-  const rows = entries.map(({ collection, key, kind, graceMs, deadReason }) => {
+/** @param keys expressions for their keys */
+function insertEntries(
+  queue: string,
+  entries: readonly QueueEntry[],
+  keys: readonly string[],
+): string {
+  const rows = entries.map(({ collection, kind, graceMs, deadReason }, at) => {
     const died = deadReason === undefined ? 'NULL' : 'UTC_TIMESTAMP(6)';
     const reason = deadReason === undefined ? literal(null) : fitting(deadReason);
-    return `(${quoteLiteral(collection)}, ${quoteLiteral(encodeKey(key))}, '${kind}', ${later(graceMs)}, ${died}, ${reason})`;
+    return `(${quoteLiteral(collection)}, ${keys[at]}, '${kind}', ${later(graceMs)}, ${died}, ${reason})`;
   });
   return `INSERT INTO ${queue} (collection, key_text, kind, due_at, dead_at, reason) VALUES ${rows.join(', ')}`;
 }

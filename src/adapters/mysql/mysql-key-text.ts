@@ -7,11 +7,33 @@ import type { CatalogColumn } from './mysql-catalog.ts';
 
 /** A JSON array of strings, as JavaScript writes it. NULL when a part is. */
 export function keyTextSql(columns: readonly CatalogColumn[], row: string): string {
-  const parts = columns.map((column) => `'"', ${partSql(column, `${row}.${column.quoted}`)}, '"'`);
-  return `CONCAT('[', ${parts.join(`, ',', `)}, ']')`;
+  return joinedKeySql(columns, keyPartsSql(columns, row));
 }
 
-/** The canonical text of a value; inside the quotes of JSON. */
+/**
+ * What is read of the row for it, one text a column; `joinedKeySql` makes the key of these. In two steps a trigger reads into variables: with all that
+ * JSON escapes, a query costs it 4 µs more a row, which is a quarter of all that the trigger does.
+ */
+export function keyPartsSql(columns: readonly CatalogColumn[], row: string): readonly string[] {
+  return columns.map((column) => partSql(column, `${row}.${column.quoted}`));
+}
+
+export function joinedKeySql(columns: readonly CatalogColumn[], parts: readonly string[]): string {
+  const quoted = columns.map((column, index) => {
+    const part = parts[index] ?? 'NULL';
+    return `'"', ${isEscaped(column) ? escapedSql(part) : part}, '"'`;
+  });
+  return `CONCAT('[', ${quoted.join(`, ',', `)}, ']')`;
+}
+
+const BARE: ReadonlySet<string> = new Set(
+  'integer bits bytes instant decimal float year date time date-time'.split(' '),
+);
+
+/** Only texts hold what JSON escapes. */
+const isEscaped = ({ type }: CatalogColumn): boolean => !BARE.has(type.kind);
+
+/** The canonical text of a value, as it stands inside the quotes of JSON but for what is escaped there (`isEscaped`). */
 function partSql(column: CatalogColumn, value: string): string {
   const { type } = column;
   switch (type.kind) {
@@ -32,7 +54,7 @@ function partSql(column: CatalogColumn, value: string): string {
     case 'date-time':
       return `CAST(${value} AS CHAR CHARACTER SET utf8mb4)`;
     default:
-      return escapedSql(`CONVERT(${value} USING utf8mb4) COLLATE utf8mb4_bin`);
+      return `CONVERT(${value} USING utf8mb4) COLLATE utf8mb4_bin`;
   }
 }
 

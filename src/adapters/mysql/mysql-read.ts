@@ -106,7 +106,7 @@ export async function readRecords(
 const PLAIN_TIME = /^(\d{4}-\d\d-\d\d)?( ?-?\d{2,3}:\d\d:\d\d(\.\d+)?)?$/;
 
 /** True when a row of this key would be spelled as `spelledKey` spells it. */
-function isCertain(key: readonly CatalogColumn[], given: Key): boolean {
+export function isCertain(key: readonly CatalogColumn[], given: Key): boolean {
   return key.every(({ type }, index) => {
     const part = given[index] ?? '';
     switch (type.kind) {

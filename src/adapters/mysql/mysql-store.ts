@@ -79,7 +79,7 @@ function openMysqlStore(
     capabilities,
     records: createMysqlRecordStore(parts),
     door: createMysqlDoor(parts),
-    queue: createMysqlChangeQueue(session, layout, presence),
+    queue: createMysqlChangeQueue(session, layout, presence, catalog),
     guard: {
       ...guard,
       async read() {

@@ -144,7 +144,10 @@ END
 `;
 }
 
-/** A child's change is a change of its root: the root row is locked first, else two numbers could be drawn in one order and committed in the other. */
+/**
+ * A child's change is a change of its root: the root row is locked first, else two numbers could be drawn in one order and committed in the other. That look
+ * gives the key as the root spells it, by which the queue is asked; without a root there is no record, and the child's spelling does.
+ */
 function childBody(
   layout: PostgresLayout,
   collection: CatalogCollection,
@@ -158,14 +161,22 @@ function childBody(
     );
   const present = (row: string): string =>
     child.parent.map(({ quoted }) => `${row}.${quoted} IS NOT NULL`).join(' AND ');
+  const own = (alias: string): string =>
+    keyText(root.key.map(({ quoted }) => `${alias}.${quoted}`));
+  const given = (row: string): string => keyText(keySpelling(root.key, parents(row)));
+  const news = (key: string): string => isNews(collection.collection, key);
+  // In sessions of others the child's spelling is made only where there is no root.
   const emit = (row: string): string => `
-    IF ${present(row)} THEN
-      root_key := ${keyText(keySpelling(root.key, parents(row)))};
-      IF ${isNews(collection.collection, 'root_key')} THEN
-        PERFORM 1 FROM ${root.quoted} t WHERE ${keyEquals(root.key, 't', parents(row))} FOR NO KEY UPDATE;
+    IF ${present(row)} AND (own_record IS NULL OR ${news(given(row))}) THEN
+      SELECT ${own('t')} INTO root_key FROM ${root.quoted} t WHERE ${keyEquals(root.key, 't', parents(row))} FOR NO KEY UPDATE;
+      IF root_key IS NULL THEN
+        root_key := ${given(row)};
+      END IF;
+      IF ${news('root_key')} THEN
         ${into} root_key;
       END IF;
     END IF;`;
+  const first = root.key[0]?.quoted ?? '';
   const moved = child.parent
     .map(({ quoted }) => `OLD.${quoted} IS DISTINCT FROM NEW.${quoted}`)
     .join(' OR ');
@@ -177,7 +188,8 @@ BEGIN
     RETURN NULL;
   END IF;
   IF TG_OP = 'TRUNCATE' THEN
-    ${into} k.key FROM (SELECT DISTINCT ${keyText(keySpelling(root.key, parents('t')))} AS key FROM ${child.quoted} t WHERE ${present('t')}) k;
+    ${into} k.key FROM (SELECT DISTINCT CASE WHEN r.${first} IS NULL THEN ${given('t')} ELSE ${own('r')} END AS key
+      FROM ${child.quoted} t LEFT JOIN ${root.quoted} r ON ${keyEquals(root.key, 'r', parents('t'))} WHERE ${present('t')}) k;
     RETURN NULL;
   END IF;
   IF TG_OP = 'DELETE' THEN${emit('OLD')}

@@ -1,5 +1,7 @@
 import type { ChangeQueue, DeadLetter, QueuedChange, QueueStanding } from '../../queue/index.ts';
 import { decodeKey, encodeKey, type Scalar } from '../../record/index.ts';
+import type { PostgresCatalog } from './postgres-catalog.ts';
+import { enqueueEntries } from './postgres-enqueue.ts';
 import type { PostgresPresence } from './postgres-presence.ts';
 import type { PostgresLayout } from './postgres-schema.ts';
 import type { PostgresSession, SqlResult } from './postgres-session.ts';
@@ -54,10 +56,6 @@ function queueSql(queue: string) {
       WHERE id = ANY($1::bigint[]) AND dead_at IS NULL`,
     bury: `UPDATE ${queue} SET dead_at = clock_timestamp(), reason = $2, error = $2
       WHERE id = ANY($1::bigint[]) AND dead_at IS NULL`,
-    enqueue: `INSERT INTO ${queue} (collection, key, kind, due_at, dead_at, reason)
-      SELECT u.collection, u.key, u.kind, ${later('u.grace')}, CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[]) WITH ORDINALITY AS u(collection, key, kind, grace, reason, n)
-      ORDER BY u.n RETURNING id`,
     depth: `SELECT count(*) FILTER (WHERE dead_at IS NULL), count(*) FILTER (WHERE dead_at IS NOT NULL),
         coalesce(extract(epoch FROM clock_timestamp() - min(enqueued_at) FILTER (WHERE dead_at IS NULL)) * 1000, 0)
       FROM ${queue}`,
@@ -82,6 +80,7 @@ export function createPostgresChangeQueue(
   session: PostgresSession,
   layout: PostgresLayout,
   presence: PostgresPresence,
+  catalog: PostgresCatalog,
 ): ChangeQueue {
   const sql = queueSql(layout.queue);
   const nothing: SqlResult = { rows: [], count: 0, command: '' };
@@ -118,21 +117,7 @@ export function createPostgresChangeQueue(
       if (ids.length > 0) await query('bury', [idArray(ids), reason]);
     },
     async enqueue(entries) {
-      if (entries.length === 0) return [];
-      const columns = [
-        entries.map(({ collection }) => collection),
-        entries.map(({ key }) => encodeKey(key)),
-        entries.map(({ kind }) => kind),
-        entries.map(({ graceMs }) => String(graceMs)),
-        entries.map(({ deadReason }) => deadReason ?? null),
-      ];
-      const { rows } = await query(
-        'enqueue',
-        columns.map((column) => textArray(column)),
-        false,
-      );
-      // Numbers are drawn in the order of the entries.
-      return rows.map(([id]) => BigInt(id ?? 0)).sort((a, b) => (a < b ? -1 : 1));
+      return entries.length === 0 ? [] : enqueueEntries({ session, layout, catalog }, entries);
     },
     async depth() {
       const { rows } = await query('depth', []);

@@ -3,7 +3,14 @@ import type { Key } from '../../record/index.ts';
 import type { HoldLimits, Reread } from '../../store/index.ts';
 import type { CatalogCollection } from './postgres-catalog.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
-import { keyColumns, keyElements, keyEquals, keyLockId, keyUnnest } from './postgres-key-sql.ts';
+import {
+  keyColumns,
+  keyElements,
+  keyEquals,
+  keyLockId,
+  keySpelling,
+  keyUnnest,
+} from './postgres-key-sql.ts';
 import { readRecords, readStatements } from './postgres-read.ts';
 import { checkRereadKeys } from './postgres-reread.ts';
 import { keyOfRow } from './postgres-rows.ts';
@@ -38,13 +45,16 @@ export async function holdKey<T>(
   try {
     return await session.transaction(
       async (transaction) => {
-        const [, , , locked, sequence, ...read] = await transaction.run([
+        const [, , spelled, locked, sequence, ...read] = await transaction.run([
           { text: `SELECT set_config('lock_timeout', $1, true)`, values: [String(waitMs)] },
           {
             text: `SELECT ${layout.enter}(CASE WHEN role = 'sealed' THEN role ELSE 'authority' END, $1::int, false) FROM ${layout.guard}`,
             values: [String(epoch)],
           },
-          { text: `SELECT pg_catalog.pg_advisory_xact_lock(${id}) FROM ${from}`, values },
+          {
+            text: `SELECT ${keySpelling(root.key, elements).join(', ')}, pg_catalog.pg_advisory_xact_lock(${id}) FROM ${from}`,
+            values,
+          },
           {
             text: `SELECT k.n FROM ${from} JOIN ${root.quoted} t ON ${keyEquals(root.key, 't', elements)} FOR SHARE OF t`,
             values,
@@ -57,7 +67,9 @@ export async function holdKey<T>(
         const held = locked?.rows.length === 1;
         if (record === null ? byLog : !held) return 'busy';
         const own =
-          record === null ? key : keyOfRow(collection, record as Readonly<Record<string, string>>);
+          record === null
+            ? ((spelled?.rows[0] ?? key).slice(0, key.length) as Key)
+            : keyOfRow(collection, record as Readonly<Record<string, string>>);
         const version = { epoch, sequence: BigInt(sequence?.rows[0]?.[0] ?? 0) };
         return work({ key: own, state: 'read', record, version });
       },

@@ -70,7 +70,7 @@ function openPostgresStore(options: PostgresOptions, context: StoreContext): Mig
     capabilities,
     records: createPostgresRecordStore(parts),
     door: createPostgresDoor(parts),
-    queue: createPostgresChangeQueue(session, layout, presence),
+    queue: createPostgresChangeQueue(session, layout, presence, catalog),
     guard: {
       ...guard,
       async read() {
