@@ -1,4 +1,5 @@
 import type { GapRecord } from '../control/index.ts';
+import { dispositionOf } from '../errors/index.ts';
 import { type Collection, toFollower } from '../migration/index.ts';
 import { type DataRecord, encodeKey, type Key, keyOf } from '../record/index.ts';
 import { keyOfRecord, type OpenGap } from './open-gap.ts';
@@ -29,8 +30,19 @@ export async function weigh(
   const answers = await gap.context.stores.source.records.read(collection.name, keys);
   const currents = answers.map(({ record }) => record);
   const wanted = records.map((record) => wantedOf(collection, record));
+  const stored = await asStored(
+    gap,
+    collection,
+    wanted.map(({ record }) => record),
+  );
   const spellings = keys.map((key, index) =>
-    spellingsOf(collection, key, currents[index] ?? null, wanted[index]?.record ?? null),
+    spellingsOf(
+      collection,
+      key,
+      currents[index] ?? null,
+      wanted[index]?.record ?? null,
+      stored[index] ?? null,
+    ),
   );
   const touched = await touchedKeys(gap, collection, spellings);
   const pairs = keys.map((key, index) => ({
@@ -69,6 +81,24 @@ function wantedOf(
   } catch (error) {
     return { record: null, problem: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** As the source would hold them; null for all where it would refuse one. */
+async function asStored(
+  { context }: OpenGap,
+  { name }: Collection,
+  wanted: readonly (DataRecord | null)[],
+): Promise<readonly (DataRecord | null)[]> {
+  const records = wanted.filter((record) => record !== null);
+  if (records.length === 0) return wanted;
+  const stored = await context.stores.source.records
+    .canonicalise(name, records)
+    .catch((error: unknown) => {
+      if (dispositionOf(error) !== 'reject') throw error;
+      return [];
+    });
+  let at = 0;
+  return wanted.map((record) => (record === null ? null : (stored[at++] ?? null)));
 }
 
 /** Two engines may spell one key in two ways, and entries and fences go by the source's. */

@@ -36,7 +36,12 @@ export async function diffKey(
   const [other] = await scope.follower.records.read(collection, [key]);
   const pair = { key, authority: held?.record ?? null, follower: other?.record ?? null };
   const [difference] = await createComparator(scope).compare([pair]);
-  const { standings } = await standingsOf(scope, [queuedAs(scope, key, pair.authority)]);
+  const { standings } = await standingsOf(
+    scope,
+    [queuedAs(scope, key, pair.authority)],
+    undefined,
+    [key],
+  );
   return {
     collection,
     key,

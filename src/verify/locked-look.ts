@@ -34,7 +34,7 @@ export async function lookUnderLock(
   return records.holdKey(collection.name, key, begun.epoch, limits, async (held) => {
     const endsAt = clock.monotonic() + HOLD_MS;
     for (;;) {
-      const { standings } = await standingsOf(scope, [held.key], [held.version]);
+      const { standings } = await standingsOf(scope, [held.key], [held.version], [key]);
       const [other] = await follower.records.read(collection.name, [key]);
       const pair = { key, authority: held.record, follower: other?.record ?? null };
       const [difference = null] = await comparator.compare([pair]);

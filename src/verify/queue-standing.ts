@@ -26,19 +26,20 @@ export function queuedAs(
 
 /**
  * Where the changes of these keys stand, as committed when it is called: keys as the authority spells them (of a re-read, or `queuedAs`). `versions`: of the re-reads
- * before; absent: as of now. A collection that is captured from the log has its change on the way as long as the follower has not read the log up to there.
+ * before; absent: as of now. `given`: the same keys as they were asked for: without a row nobody knows which of the two spellings the entry has. A collection that is captured from the log has its change on the way as long as the follower has not read the log up to there.
  */
 export async function standingsOf(
   scope: VerifyScope,
   keys: readonly Key[],
   versions?: readonly (Version | undefined)[],
+  given: readonly Key[] = keys,
 ): Promise<Standings> {
   const ends =
     scope.collection.capture === 'log' ? presentStream(scope.context, scope.begun) : null;
-  if (ends === null) return inQueue(scope, keys);
+  if (ends === null) return inQueue(scope, keys, given);
   // Before the queue: what the follower refuses goes from the log into the queue, and is in both for a moment, never in neither.
   const reached = (await ends.door.checkpoint(ends.stream))?.position.sequence ?? 0n;
-  const { standings, oldestMs } = await inQueue(scope, keys);
+  const { standings, oldestMs } = await inQueue(scope, keys, given);
   const end = versions === undefined ? (await ends.log.end()).sequence : 0n;
   const behind = keys.map((_, at) => (versions?.[at]?.sequence ?? end) > reached);
   // An idle log has nothing that would move the follower on: this has.
@@ -49,7 +50,35 @@ export async function standingsOf(
   };
 }
 
-async function inQueue(scope: VerifyScope, keys: readonly Key[]): Promise<Standings> {
+async function inQueue(
+  scope: VerifyScope,
+  keys: readonly Key[],
+  given: readonly Key[],
+): Promise<Standings> {
+  const own = await bySpelling(scope, keys);
+  const places = keys.flatMap((key, at) => {
+    const other = given[at] ?? key;
+    return encodeKey(other) === encodeKey(key) ? [] : [{ at, other }];
+  });
+  if (places.length === 0) return own;
+  const others = await bySpelling(
+    scope,
+    places.map(({ other }) => other),
+  );
+  const standings = [...own.standings];
+  places.forEach(({ at }, index) => {
+    standings[at] = lastOf(standings[at] ?? 'unknown', others.standings[index] ?? 'unknown');
+  });
+  return { standings, oldestMs: Math.max(own.oldestMs, others.oldestMs) };
+}
+
+/** Of two entries' standings that of the record: what is on its way before what is dead. */
+function lastOf(one: Standing, other: Standing): Standing {
+  const order: readonly Standing[] = ['none', 'unknown', 'dead', 'waiting'];
+  return order.indexOf(one) < order.indexOf(other) ? other : one;
+}
+
+async function bySpelling(scope: VerifyScope, keys: readonly Key[]): Promise<Standings> {
   const { queue } = scope.authority;
   const { name } = scope.collection;
   if (queue.standing) return { standings: await queue.standing(name, keys), oldestMs: 0 };

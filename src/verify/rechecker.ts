@@ -240,9 +240,9 @@ class SuspectRechecker implements Rechecker {
     const askedAt = this.#clock.monotonic();
     const { standings, oldestMs } = await standingsOf(
       this.#scope,
-      // The one that it was suspected by may be the follower's spelling, or that of whoever asked.
       before.map(({ key }) => key),
       before.map(({ state, version }) => (state === 'read' ? version : undefined)),
+      keys,
     );
     const after = await follower.records.read(collection.name, keys, { withFence: true });
     const pairs = pairsOf(keys, before, after);

@@ -44,6 +44,8 @@ interface ChildCase extends Case {
 }
 
 const folding = 'varchar(20) COLLATE utf8mb4_general_ci';
+/** It tells case and accents apart, and not blanks at the end. */
+const binary = 'varchar(20) COLLATE utf8mb4_bin';
 const uuid = 'aaaaaaaa-0000-4000-8000-000000000001';
 const childCases: readonly ChildCase[] = [
   { engine: 'postgres', type: 'numeric', childType: 'numeric', stored: '1.0', given: '1.00' },
@@ -57,6 +59,8 @@ const cases: readonly Case[] = [
   { engine: 'mariadb', type: 'int', stored: '5', given: '05' },
   { engine: 'mariadb', type: 'uuid', stored: uuid, given: uuid.toUpperCase() },
   { engine: 'mariadb', type: folding, stored: 'abc', given: 'ABC' },
+  { engine: 'mariadb', type: binary, stored: 'abc ', given: 'abc' },
+  { engine: 'mariadb', type: binary, stored: 'abc', given: 'abc ' },
 ];
 
 describe.each(['postgres', 'mariadb'] as const)('on %s', (engine) => {

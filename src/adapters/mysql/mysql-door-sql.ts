@@ -6,7 +6,7 @@ import type {
   CatalogTable,
 } from './mysql-catalog.ts';
 import type { ChildRows, RowGroup } from './mysql-door-rows.ts';
-import { keyAmong, keyEquals, spelledKey } from './mysql-key-sql.ts';
+import { comparableKey, keyAmong, keyEquals } from './mysql-key-sql.ts';
 import { decodedValue, selectExpression, writeLiteral } from './mysql-literals.ts';
 import type { SqlResult } from './mysql-session.ts';
 import { quoteIdentifier } from './mysql-text.ts';
@@ -58,15 +58,15 @@ export function presentIn(
       ),
     );
   }
-  const spelled = (key: Key): string => encodeKey(spelledKey(root.key, key));
+  const comparable = (key: Key): string => encodeKey(comparableKey(root.key, key));
   const found = new Set(
     results
       .flatMap(({ rows }) => rows)
       .map((row) =>
-        spelled(root.key.map((column, at) => decodedValue(column, row[at] ?? null) ?? '')),
+        comparable(root.key.map((column, at) => decodedValue(column, row[at] ?? null) ?? '')),
       ),
   );
-  return new Set(keys.filter((key) => found.has(spelled(key))).map((key) => encodeKey(key)));
+  return new Set(keys.filter((key) => found.has(comparable(key))).map((key) => encodeKey(key)));
 }
 
 const folds = ({ key }: CatalogTable): boolean => key.some(({ type }) => type.folds === true);

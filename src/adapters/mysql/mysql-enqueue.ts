@@ -1,6 +1,6 @@
 import type { QueueEntry } from '../../queue/index.ts';
 import { encodeKey } from '../../record/index.ts';
-import type { MysqlCatalog } from './mysql-catalog.ts';
+import type { CatalogColumn, MysqlCatalog } from './mysql-catalog.ts';
 import { keyEquals, spelledKey } from './mysql-key-sql.ts';
 import { keyTextSql } from './mysql-key-text.ts';
 import { checkKeys, isCertain } from './mysql-read.ts';
@@ -30,7 +30,7 @@ export async function spelledKeys(
     checkKeys(found, [key]);
     const { root } = found;
     const text = quoteLiteral(encodeKey(spelledKey(root.key, key)));
-    if (isCertain(root.key, key)) {
+    if (isCertain(root.key, key) && root.key.every(hasOneSpelling)) {
       texts.push(text);
       continue;
     }
@@ -42,6 +42,10 @@ export async function spelledKeys(
   }
   return { looks, texts };
 }
+
+/** False where a row that equals a key may have other blanks at its end. */
+const hasOneSpelling = ({ type, noPad }: CatalogColumn): boolean =>
+  type.kind !== 'text' || noPad || type.padded === true;
 
 export const givenKeys = (entries: readonly QueueEntry[]): QueuedKeys => ({
   looks: [],

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { encodeKey, type Key } from '../../record/index.ts';
 import type { KeyRange } from '../../store/index.ts';
 import type { CatalogCollection, CatalogColumn } from './mysql-catalog.ts';
-import { keyLiteral, spelledPart } from './mysql-literals.ts';
+import { comparablePart, keyLiteral, spelledPart } from './mysql-literals.ts';
 import { keyId, keyIdSql } from './mysql-schema.ts';
 import type { SqlResult } from './mysql-session.ts';
 import { quoteLiteral } from './mysql-text.ts';
@@ -85,9 +85,14 @@ export function spelledKey(key: readonly CatalogColumn[], given: Key): Key {
   return key.map((column, index) => spelledPart(column, given[index] ?? ''));
 }
 
+/** For comparing two keys in this process: equal where the store takes them for one, as far as that can be known without it. Nobody's spelling. */
+export function comparableKey(key: readonly CatalogColumn[], given: Key): Key {
+  return key.map((column, index) => comparablePart(column, given[index] ?? ''));
+}
+
 /**
  * An SQL expression for the **identity** of a key: a text that is equal exactly when the store takes the keys for one. Fences, queue entries and key locks go by it.
- * For most keys it is a literal, the encoded key in this store's spelling; parts under a folding collation are replaced by their sort weights, which only the server
+ * For most keys it is a literal, the encoded `comparableKey`; parts under a folding collation are replaced by their sort weights, which only the server
  * knows. (Weights of blanks at the end are cut off where the collation pads.)
  */
 export function keyIdentity(key: readonly CatalogColumn[], given: Key): string {
@@ -97,7 +102,7 @@ export function keyIdentity(key: readonly CatalogColumn[], given: Key): string {
     const part = given[index] ?? '';
     return column.type.folds === true
       ? weights(column, keyLiteral(column, part))
-      : quoteLiteral(JSON.stringify(spelledPart(column, part)));
+      : quoteLiteral(JSON.stringify(comparablePart(column, part)));
   });
   return `CONCAT('[', ${parts.join(`, ',', `)}, ']')`;
 }
@@ -105,7 +110,7 @@ export function keyIdentity(key: readonly CatalogColumn[], given: Key): string {
 /** The identity where it can be known without the server; null: some part folds. */
 export function exactIdentity(key: readonly CatalogColumn[], given: Key): string | null {
   if (key.some(({ type }) => type.folds === true)) return null;
-  return encodeKey(spelledKey(key, given));
+  return encodeKey(comparableKey(key, given));
 }
 
 /** The identities of keys, in order, as texts. The server is asked only where a part folds. */

@@ -104,8 +104,8 @@ export function keyLiteral(column: CatalogColumn, value: string): string {
 }
 
 /**
- * The key part as the column would spell it, where that can be known without the server: '05' is 5, 5 in a decimal(6,2) is 5.00. Texts stay as they are: what a
- * folding collation makes equal keeps the spelling of the row.
+ * The key part as the column would spell it, where that can be known without the server: '05' is 5, 5 in a decimal(6,2) is 5.00. Texts stay as they are, but for the
+ * blanks that CHAR drops: what a collation makes equal keeps the spelling of the row, and a VARCHAR its blanks.
  */
 export function spelledPart(column: CatalogColumn, value: string): string {
   const { type } = column;
@@ -137,11 +137,19 @@ export function spelledPart(column: CatalogColumn, value: string): string {
     case 'label':
       return type.labels?.[labelNumber(column, value) - 1] ?? value;
     case 'text':
-      return column.noPad ? value : value.replace(/ +$/, '');
+      return type.padded === true ? unpadded(column, value) : value;
     default:
       return value;
   }
 }
+
+/** The same without what equality does not see: two parts have one such text exactly when the column takes them for one, unless it folds. */
+export function comparablePart(column: CatalogColumn, value: string): string {
+  return column.type.kind === 'text' ? unpadded(column, value) : spelledPart(column, value);
+}
+
+const unpadded = ({ noPad }: CatalogColumn, value: string): string =>
+  noPad ? value : value.replace(/ +$/, '');
 
 function decimalText(value: string, scale: number): string {
   const match = /^([+-]?)0*(\d*)(?:\.(\d*))?$/.exec(value);

@@ -11,7 +11,7 @@ import type { CatalogChild, CatalogCollection } from './mysql-catalog.ts';
 import type { ChildRows, RowGroup } from './mysql-door-rows.ts';
 import { insertOrLockRows, upsertRows } from './mysql-door-sql.ts';
 import { fenceIds, fencesOf } from './mysql-fences.ts';
-import { keyAmong, spelledKey } from './mysql-key-sql.ts';
+import { comparableKey, keyAmong } from './mysql-key-sql.ts';
 import { decodedValue, selectExpression } from './mysql-literals.ts';
 import type { MysqlLayout } from './mysql-schema.ts';
 import type { MysqlTransaction } from './mysql-session.ts';
@@ -103,14 +103,14 @@ function parentIn(
   group: RowGroup,
   row: readonly Scalar[],
 ): Key {
-  return spelledKey(root.key, givenParent(child, group, row));
+  return comparableKey(root.key, givenParent(child, group, row));
 }
 
 function rowKey(child: CatalogChild, { columns }: RowGroup, row: readonly Scalar[]): string {
   const given = child.key.map(
     ({ name }) => row[columns.findIndex((column) => column.name === name)] ?? '',
   );
-  return encodeKey(spelledKey(child.key, given));
+  return encodeKey(comparableKey(child.key, given));
 }
 
 /** Encoded child key → key of the record that the row belongs to, as the root spells it. */
@@ -136,7 +136,7 @@ async function ownersOf(
       const parent = child.parent.map(
         (column, at) => decodedValue(column, row[width + at] ?? null) ?? '',
       );
-      return [encodeKey(key), spelledKey(root.key, parent)] as const;
+      return [encodeKey(comparableKey(child.key, key)), comparableKey(root.key, parent)] as const;
     }),
   );
 }

@@ -8,7 +8,7 @@ import {
 } from '../../record/index.ts';
 import type { KeyRange, ReadAnswer, StoredRecord } from '../../store/index.ts';
 import type { CatalogCollection, CatalogColumn, CatalogTable } from './mysql-catalog.ts';
-import { fenceId, keyAmong, keyOrder, keyRange, spelledKey } from './mysql-key-sql.ts';
+import { comparableKey, fenceId, keyAmong, keyOrder, keyRange } from './mysql-key-sql.ts';
 import { selectExpression } from './mysql-literals.ts';
 import {
   childOrder,
@@ -73,7 +73,7 @@ function joined(
 
 /**
  * The records of these keys, in their order; null: absent. `results` are those of `readStatements` for all keys at once. Where the
- * store may take a key for one that it spells otherwise (folding collations, unusual spellings of a time), keys without a row of their spelling are asked for one by one.
+ * store may take a key for one that it spells otherwise (folding collations, unusual spellings of a time), keys without a row are asked for one by one.
  */
 export async function readRecords(
   run: Run,
@@ -83,9 +83,10 @@ export async function readRecords(
 ): Promise<readonly (DataRecord | null)[]> {
   const found = recordsOf(collection, results);
   if (keys.length === 1) return [found[0]?.record ?? null];
-  const bySpelling = new Map(found.map(({ key, record }) => [encodeKey(key), record]));
   const { key } = collection.root;
-  const records = keys.map((given) => bySpelling.get(encodeKey(spelledKey(key, given))) ?? null);
+  const comparable = (one: Key): string => encodeKey(comparableKey(key, one));
+  const byKey = new Map(found.map((one) => [comparable(one.key), one.record]));
+  const records = keys.map((given) => byKey.get(comparable(given)) ?? null);
   // Without a row there is nothing that another spelling could stand for.
   if (found.length === 0) return records;
   const doubtful = keys.flatMap((given, index) =>
@@ -105,7 +106,7 @@ export async function readRecords(
 
 const PLAIN_TIME = /^(\d{4}-\d\d-\d\d)?( ?-?\d{2,3}:\d\d:\d\d(\.\d+)?)?$/;
 
-/** True when a row of this key would be spelled as `spelledKey` spells it. */
+/** True when a row of this key has the same `comparableKey`. */
 export function isCertain(key: readonly CatalogColumn[], given: Key): boolean {
   return key.every(({ type }, index) => {
     const part = given[index] ?? '';
@@ -117,6 +118,7 @@ export function isCertain(key: readonly CatalogColumn[], given: Key): boolean {
       case 'date-time':
       case 'instant':
         return PLAIN_TIME.test(part);
+      case 'label-set':
       case 'uuid':
       case 'other':
         return false;
