@@ -83,22 +83,27 @@ function wantedOf(
   }
 }
 
-/** As the source would hold them; null for all where it would refuse one. */
+/** As the source would hold them; null where it would refuse one. */
 async function asStored(
-  { context }: OpenGap,
-  { name }: Collection,
+  gap: OpenGap,
+  collection: Collection,
   wanted: readonly (DataRecord | null)[],
 ): Promise<readonly (DataRecord | null)[]> {
   const records = wanted.filter((record) => record !== null);
   if (records.length === 0) return wanted;
-  const stored = await context.stores.source.records
-    .canonicalise(name, records)
-    .catch((error: unknown) => {
-      if (dispositionOf(error) !== 'reject') throw error;
-      return [];
-    });
-  let at = 0;
-  return wanted.map((record) => (record === null ? null : (stored[at++] ?? null)));
+  try {
+    const stored = await gap.context.stores.source.records.canonicalise(collection.name, records);
+    let at = 0;
+    return wanted.map((record) => (record === null ? null : (stored[at++] ?? null)));
+  } catch (error) {
+    if (dispositionOf(error) !== 'reject') throw error;
+    if (wanted.length === 1) return [null];
+    const middle = Math.ceil(wanted.length / 2);
+    return [
+      ...(await asStored(gap, collection, wanted.slice(0, middle))),
+      ...(await asStored(gap, collection, wanted.slice(middle))),
+    ];
+  }
 }
 
 /** Two engines may spell one key in two ways, and entries and fences go by the source's. */

@@ -105,7 +105,7 @@ export function keyLiteral(column: CatalogColumn, value: string): string {
 
 /**
  * The key part as the column would spell it, where that can be known without the server: '05' is 5, 5 in a decimal(6,2) is 5.00. Texts stay as they are, but for the
- * blanks that CHAR drops: what a collation makes equal keeps the spelling of the row, and a VARCHAR its blanks.
+ * blanks that a CHAR drops which pads: what a collation makes equal keeps the spelling of the row, and a VARCHAR its blanks.
  */
 export function spelledPart(column: CatalogColumn, value: string): string {
   const { type } = column;
@@ -121,12 +121,7 @@ export function spelledPart(column: CatalogColumn, value: string): string {
     case 'bits':
       return value.replace(/^0+/, '').padStart(type.bits ?? 1, '0');
     case 'bytes':
-      return value.startsWith('\\x')
-        ? `\\x${value
-            .slice(2)
-            .toLowerCase()
-            .padEnd(type.padded === true ? 2 * (type.length ?? 0) : 0, '0')}`
-        : value;
+      return bytesText(column, value);
     case 'date-time':
     case 'instant':
       return withFraction(withoutZone(value), type.fraction ?? 0);
@@ -148,8 +143,15 @@ export function comparablePart(column: CatalogColumn, value: string): string {
   return column.type.kind === 'text' ? unpadded(column, value) : spelledPart(column, value);
 }
 
-const unpadded = ({ noPad }: CatalogColumn, value: string): string =>
+export const unpadded = ({ noPad }: CatalogColumn, value: string): string =>
   noPad ? value : value.replace(/ +$/, '');
+
+function bytesText({ type }: CatalogColumn, value: string): string {
+  const hex = value.startsWith('\\x')
+    ? value.slice(2).toLowerCase()
+    : Buffer.from(value, 'utf8').toString('hex');
+  return `\\x${hex.padEnd(type.padded === true ? 2 * (type.length ?? 0) : 0, '0')}`;
+}
 
 function decimalText(value: string, scale: number): string {
   const match = /^([+-]?)0*(\d*)(?:\.(\d*))?$/.exec(value);

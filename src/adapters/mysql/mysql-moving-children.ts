@@ -113,7 +113,7 @@ function rowKey(child: CatalogChild, { columns }: RowGroup, row: readonly Scalar
   return encodeKey(comparableKey(child.key, given));
 }
 
-/** Encoded child key → key of the record that the row belongs to, as the root spells it. */
+/** Encoded child key → key of the record that the row belongs to; both comparable. */
 async function ownersOf(
   transaction: MysqlTransaction,
   { root }: CatalogCollection,

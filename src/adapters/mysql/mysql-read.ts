@@ -104,7 +104,9 @@ export async function readRecords(
   return records;
 }
 
-const PLAIN_TIME = /^(\d{4}-\d\d-\d\d)?( ?-?\d{2,3}:\d\d:\d\d(\.\d+)?)?$/;
+const DATE = /^\d{4}-\d\d-\d\d$/;
+const TIME = /^-?\d{2,3}:\d\d:\d\d(\.\d+)?$/;
+const DATE_TIME = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?$/;
 
 /** True when a row of this key has the same `comparableKey`. */
 export function isCertain(key: readonly CatalogColumn[], given: Key): boolean {
@@ -114,10 +116,12 @@ export function isCertain(key: readonly CatalogColumn[], given: Key): boolean {
       case 'text':
         return type.folds !== true;
       case 'date':
+        return DATE.test(part);
       case 'time':
+        return TIME.test(part);
       case 'date-time':
       case 'instant':
-        return PLAIN_TIME.test(part);
+        return DATE_TIME.test(part);
       case 'label-set':
       case 'uuid':
       case 'other':

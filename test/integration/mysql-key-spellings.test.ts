@@ -5,7 +5,7 @@ import { mysqlStoresOn } from '../support/mysql-store.ts';
 import { withMariadb } from '../support/private-mariadb.ts';
 
 /*
- * Most collations take 'abc' and 'abc ' for one key, and a VARCHAR keeps the blank all the same: what a record is called is not what it equals.
+ * What a record is called is not what it equals: most collations take 'abc' and 'abc ' for one key, and a VARCHAR keeps the blank all the same.
  */
 
 const databases = withMariadb(1);
@@ -15,6 +15,9 @@ const shapes = {
   chars: { table: 'chars', key: ['id'] },
   numbers: { table: 'numbers', key: ['id'] },
   sets: { table: 'sets', key: ['id'] },
+  bytes: { table: 'bytes', key: ['id'] },
+  days: { table: 'days', key: ['id'] },
+  moments: { table: 'moments', key: ['id'] },
 };
 let store: MigrationStore;
 
@@ -24,6 +27,9 @@ beforeAll(async () => {
     ['chars', 'char(20) COLLATE utf8mb4_bin', 'abc ', 'def'],
     ['numbers', 'double', '1e15', '5'],
     ['sets', `set('a', 'b')`, 'a,b', 'a'],
+    ['bytes', 'varbinary(20)', 'abc', 'def'],
+    ['days', 'date', '2024-01-01', '2024-01-02'],
+    ['moments', 'datetime', '2024-01-01', '2024-01-02 03:04:05'],
   ] as const) {
     await databases.query(0, `CREATE TABLE ${table} (id ${type} PRIMARY KEY, note text)`);
     for (const id of ids) await databases.query(0, `INSERT INTO ${table} VALUES ('${id}', 'n')`);
@@ -42,6 +48,13 @@ test.each([
   ['numbers', ['1000000000000000', '5.0'], ['1000000000000000', '5']],
   ['numbers', ['1e15', '5'], ['1000000000000000', '5']],
   ['sets', ['b,a', 'a'], ['a,b', 'a']],
+  ['bytes', ['abc', '\\x646566'], ['\\x616263', '\\x646566']],
+  ['days', ['2024-01-01 00:00:00', '2024-01-02'], ['2024-01-01', '2024-01-02']],
+  [
+    'moments',
+    ['2024-01-01', '2024-01-02 03:04:05'],
+    ['2024-01-01 00:00:00', '2024-01-02 03:04:05'],
+  ],
 ] as const)('several keys of %s at once are found: %j', async (name, given, stored) => {
   const read = await store.records.read(name, keys(...given));
   expect(read.map((one) => one?.record?.['id'])).toEqual(stored);
