@@ -22,6 +22,8 @@ export const tables = Object.keys(keys);
 export interface Bank {
   readonly source: PrivatePostgres;
   readonly target: PrivatePostgres;
+  /** Processes that go with it. */
+  readonly attended: Set<{ end(): Promise<void> }>;
   close(): Promise<void>;
 }
 
@@ -44,7 +46,9 @@ export async function openBank(scale: number): Promise<Bank> {
   const bank: Bank = {
     source,
     target,
+    attended: new Set(),
     async close() {
+      await Promise.all([...bank.attended].map((one) => one.end()));
       await Promise.all([source.stop(), target.stop()]);
     },
   };
@@ -124,20 +128,33 @@ export interface Latencies {
   readonly p99: number;
 }
 
-/** Transactions at a fixed rate; their latencies in ms, counted from when each was due. */
-export async function steady(bank: Bank, rate: number, seconds: number): Promise<Latencies> {
+/** Transactions at a fixed rate; their latencies in ms, counted from when each was due. Those of the first `unwatched` seconds are left out. */
+export async function steady(
+  bank: Bank,
+  rate: number,
+  seconds: number,
+  unwatched = 0,
+): Promise<Latencies> {
   const folder = await mkdtemp(join(tmpdir(), 'changeover-pgbench-'));
   try {
     const prefix = join(folder, 'log');
-    const args = ['-n', '-c', '4', '-j', '2', '-R', String(rate), '-T', String(seconds)];
+    const all = String(unwatched + seconds);
+    const args = ['-n', '-c', '4', '-j', '2', '-R', String(rate), '-T', all];
     await pgbench(bank, [...args, '-l', `--log-prefix=${prefix}`]);
-    const values: number[] = [];
+    const done: { readonly atMs: number; readonly ms: number }[] = [];
     for (const name of await readdir(folder)) {
       const text = await readFile(join(folder, name), 'utf8');
-      // client, transaction, latency in µs …
-      for (const line of text.split('\n'))
-        if (line !== '') values.push(Number(line.split(' ')[2]) / 1000);
+      for (const line of text.split('\n')) {
+        // client, transaction, latency in µs, script, end in s, its µs …
+        const [, , latency, , atSeconds, atUs] = line.split(' ').map(Number);
+        if (latency === undefined || atSeconds === undefined || atUs === undefined) continue;
+        done.push({ atMs: atSeconds * 1000 + atUs / 1000, ms: latency / 1000 });
+      }
     }
+    const fromMs =
+      done.reduce((first, { atMs }) => Math.min(first, atMs), Number.POSITIVE_INFINITY) +
+      unwatched * 1000;
+    const values = done.filter(({ atMs }) => atMs >= fromMs).map(({ ms }) => ms);
     return { p50: percentile(values, 0.5), p99: percentile(values, 0.99) };
   } finally {
     await rm(folder, { recursive: true, force: true });

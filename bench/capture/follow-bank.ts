@@ -1,5 +1,5 @@
 // Follows the log of the bank with the real engine, in a process of its own. argv: sourceUrl targetUrl epoch [rowsPerSecond]
-// Says `ready` when everything is open, follows after a line on stdin, ends after another one, and prints { cpuSeconds, maxRssMb }.
+// Says `ready` when everything is open, follows after the line `follow` on stdin, rests after `rest` and prints { cpuSeconds, maxRssMb }, and ends with stdin.
 // With a number of rows per second it copies pgbench_accounts meanwhile, at most so quickly.
 import { createInterface } from 'node:readline';
 import { memoryControl } from '../../src/adapters/memory/index.ts';
@@ -79,38 +79,52 @@ const ends = streamEnds(context, 'source', epoch);
 if (ends === null) throw new Error('nothing is captured from the log');
 await prepareStream(ends, 60_000);
 
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-process.stdout.write('ready\n');
-await lines.next();
-const stop = new AbortController();
 const passes = { enter: () => ({ state, leave() {} }) };
 /** Tries again as a worker does, whose tasks come round after what a second try may mend. */
-async function follow(): Promise<void> {
-  while (!stop.signal.aborted) {
+async function follow(signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
     try {
-      await followLog(context, passes, logApplierDefaults, stop.signal);
+      await followLog(context, passes, logApplierDefaults, signal);
     } catch (error) {
       if (dispositionOf(error) !== 'retry') throw error;
-      await runtime.clock.sleep(RETRY_MS, stop.signal).catch(() => {});
+      await runtime.clock.sleep(RETRY_MS, signal).catch(() => {});
     }
   }
 }
-const work: Promise<unknown>[] = [follow()];
-if (Number(rowsPerSecond) > 0) {
-  const options = { currentState: () => state, rowsPerSecondMax: Number(rowsPerSecond) };
-  work.push(runBackfill(context, 'pgbench_accounts', options, stop.signal));
+
+function work(signal: AbortSignal): Promise<unknown>[] {
+  const tasks: Promise<unknown>[] = [follow(signal)];
+  if (Number(rowsPerSecond) > 0) {
+    const options = { currentState: () => state, rowsPerSecondMax: Number(rowsPerSecond) };
+    tasks.push(runBackfill(context, 'pgbench_accounts', options, signal));
+  }
+  for (const one of tasks)
+    one.catch((error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    });
+  return tasks;
 }
-for (const one of work)
-  one.catch((error: unknown) => {
-    console.error(error);
-    process.exit(1);
-  });
-await lines.next();
+
+function spent(): { readonly cpuSeconds: number; readonly maxRssMb: number } {
+  const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+  return { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, maxRssMb: maxRSS / 1024 };
+}
+
+process.stdout.write('ready\n');
+let stop = new AbortController();
+let tasks: Promise<unknown>[] = [];
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === 'follow') {
+    stop = new AbortController();
+    tasks = work(stop.signal);
+  } else {
+    stop.abort();
+    await Promise.all(tasks);
+    process.stdout.write(`${JSON.stringify(spent())}\n`);
+  }
+}
 stop.abort();
-await Promise.all(work);
+await Promise.all(tasks);
 await Promise.all([stores.source.close(), stores.target.close(), control.close()]);
-const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-process.stdout.write(
-  `${JSON.stringify({ cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, maxRssMb: maxRSS / 1024 })}\n`,
-);
 process.exit(0);

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -57,18 +58,21 @@ export async function nativeFollower(bank: Bank, name: string): Promise<Follower
   };
 }
 
-/** What the process says when it ends. */
-export interface Spent {
+/** What the process has taken so far. */
+interface Spent {
   readonly cpuSeconds: number;
   readonly maxRssMb: number;
 }
 
 export interface OwnFollower extends Follower {
-  /** Of the runs so far, the largest. */
+  /** The largest that the process has been. */
   readonly maxRssMb: number;
 }
 
-/** The engine of this project. `rowsPerSecond`: it copies the accounts as well, over a copy that has none. */
+/**
+ * The engine of this project, in one process from when it is first attached until it is removed: as a worker's, what it has compiled is kept.
+ * `rowsPerSecond`: it copies the accounts as well, over a copy that has none.
+ */
 export async function ownFollower(
   bank: Bank,
   name: string,
@@ -80,25 +84,25 @@ export async function ownFollower(
   const args = [bank.source.url(database), url, String(epoch), String(rowsPerSecond)];
   let running: Run | null = null;
   let maxRssMb = 0;
-  const detach = async (): Promise<void> => {
-    const spent = await running?.end();
-    running = null;
-    maxRssMb = Math.max(maxRssMb, spent?.maxRssMb ?? 0);
-  };
-  const follower: OwnFollower = {
+  // Prepared: the stream exists from now on.
+  await (await startRun(bank, args)).end();
+  return {
     name: 'ours',
     url,
     get maxRssMb() {
       return maxRssMb;
     },
     async attach() {
-      const run = await startRun(args);
-      running = run;
-      return { follow: async () => run.go() };
+      running ??= await startRun(bank, args);
+      const { follow } = running;
+      return { follow };
     },
-    detach,
+    async detach() {
+      maxRssMb = (await running?.rest())?.maxRssMb ?? maxRssMb;
+    },
     async remove() {
-      await detach();
+      await running?.end();
+      running = null;
       const stream = `changeover_bench_s_${epoch}`;
       await sql(bank.source.url(database), `DROP PUBLICATION IF EXISTS ${stream}`);
       await sql(
@@ -108,18 +112,15 @@ export async function ownFollower(
       await dropClone(bank, name);
     },
   };
-  // Prepared: the stream exists from now on.
-  await follower.attach();
-  await detach();
-  return follower;
 }
 
 interface Run {
-  go(): void;
-  end(): Promise<Spent>;
+  follow(): Promise<void>;
+  rest(): Promise<Spent>;
+  end(): Promise<void>;
 }
 
-async function startRun(args: readonly string[]): Promise<Run> {
+async function startRun(bank: Bank, args: readonly string[]): Promise<Run> {
   const script = fileURLToPath(new URL('./follow-bank.ts', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -133,19 +134,23 @@ async function startRun(args: readonly string[]): Promise<Run> {
     return value;
   };
   if ((await said()) !== 'ready') throw new Error('the follower is not ready');
-  let gone = false;
-  const go = (): void => {
-    gone = true;
-    child.stdin.write('go\n');
-  };
-  return {
-    go,
-    async end() {
-      if (!gone) go();
-      child.stdin.write('stop\n');
+  const run: Run = {
+    async follow() {
+      child.stdin.write('follow\n');
+    },
+    async rest() {
+      child.stdin.write('rest\n');
       return JSON.parse(await said()) as Spent;
     },
+    async end() {
+      const gone = once(child, 'exit');
+      child.stdin.end();
+      await gone;
+      bank.attended.delete(run);
+    },
   };
+  bank.attended.add(run);
+  return run;
 }
 
 /** Waits until everything that has committed at the source so far is to be seen in the copy. */

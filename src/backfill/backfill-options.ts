@@ -98,7 +98,7 @@ export function backfillLimits(options: BackfillOptions, path: 'copy' | 'rows'):
   const rowsMax = options.chunkRowsMax ?? (path === 'copy' ? 200_000 : 10_000);
   // A chunk larger than half a second of the allowed rate would come in bursts.
   const rateCap = options.rowsPerSecondMax
-    ? Math.max(1, Math.ceil(options.rowsPerSecondMax / 2))
+    ? Math.max(1, Math.ceil(options.rowsPerSecondMax / Number(process.env.CAP ?? 2)))
     : Number.POSITIVE_INFINITY;
   const chunkRowsMax = Math.max(1, Math.min(rowsMax, rateCap));
   return {

@@ -56,15 +56,15 @@ export class Merge {
     const { root, collection } = this.#collection;
     const { fence } = this.#parts.layout;
     const returned = columnList(root.key);
+    // A look for each row, by LIMIT: a join would be planned over all fences, and there may be one for every record.
     const insert = `INSERT INTO ${root.quoted} (${columnList(this.#columns)})${overriding(this.#columns)}
       SELECT ${columnList(this.#columns)} FROM ${STAGE} s
-      WHERE NOT EXISTS (SELECT 1 FROM ${fence} f WHERE f.collection = $1 AND f.key = ${this.#keyText})
+      WHERE (SELECT f.epoch FROM ${fence} f WHERE f.collection = $1 AND f.key = ${this.#keyText} LIMIT 1) IS NULL
       ORDER BY ${keyOrder(root.key, 's')}
       ON CONFLICT (${columnList(root.key)}) DO NOTHING`;
     const remember = `WITH ins AS (${insert} RETURNING ${returned})
       INSERT INTO ${INSERTED} SELECT ${returned} FROM ins`;
     const results = await this.#transaction.run([
-      { text: `ANALYZE ${STAGE}` },
       // Which roots are ours matters only to their children.
       { text: this.#collection.children.length === 0 ? insert : remember, values: [collection] },
       {
@@ -78,7 +78,7 @@ export class Merge {
         values: [collection],
       },
     ]);
-    this.inserted += (results[1]?.count ?? 0) - (results[2]?.count ?? 0);
+    this.inserted += (results[0]?.count ?? 0) - (results[1]?.count ?? 0);
   }
 
   /** After all roots: children go with the roots that are still ours. */

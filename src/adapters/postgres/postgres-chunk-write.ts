@@ -1,4 +1,4 @@
-import { encodeKey, type Scalar } from '../../record/index.ts';
+import { encodeKey, type Key, type Scalar } from '../../record/index.ts';
 import type { ChunkTicket, KeyRange, StoredRecord } from '../../store/index.ts';
 import type { CatalogCollection, CatalogColumn, CatalogTable } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
@@ -39,15 +39,20 @@ export async function writeRecords(
   };
   const range = await recordedRange(transaction, layout, ticket);
   await refuseStrays(transaction, root, ticket, range, records);
-  const rows = tableRows(collection, records);
-  const untouched = await goesStraight(parts, transaction, collection, range, wanted);
-  if (untouched) {
+  const present = await straightBeside(parts, transaction, collection, range, wanted);
+  if (present !== null) {
+    const known = new Set(present.map(encodeKey));
+    const rows = tableRows(
+      collection,
+      records.filter(({ key }) => !known.has(encodeKey(key))),
+    );
     let inserted = 0;
     for (const group of rows.roots) inserted += await copyGroup(transaction, root, group, limits);
     for (const { child, groups } of rows.children)
       for (const group of groups) await copyGroup(transaction, child, group, limits);
     return { inserted: inserted - (await removeDeleted(parts, transaction, collection, range)) };
   }
+  const rows = tableRows(collection, records);
   const merge = new Merge(parts, transaction, collection);
   await merge.begin();
   for (const group of rows.roots) {
@@ -122,41 +127,37 @@ function fenceElements(key: readonly CatalogColumn[]): readonly string[] {
   return key.map((column, index) => `(f.key::jsonb ->> ${index})::${column.castType}`);
 }
 
-/** Whether COPY may go into the tables: while the range is untouched, and while there is no key that a row could meet (postgres-deferred.ts). */
-export async function goesStraight(
+/** Beside more rows than this in its range a chunk goes through the stage. */
+const PRESENT_MAX = 5_000;
+
+/**
+ * COPY goes into the tables, and leaves out the keys that this answers: those of the rows that are there. null: by the stage. There is nothing to leave out while there
+ * is no key that a row could meet (postgres-deferred.ts); `leavesOut` false: only a range without rows will do.
+ *
+ * Whether the range has fences need not be known: a row that comes after this look is met (and then it is the stage), and rows whose fence says deleted
+ * are taken out again. Of a record with children it would have to be known which rows are whose, so there the range has to be empty.
+ */
+export async function straightBeside(
   parts: PostgresStoreParts,
   transaction: PostgresTransaction,
-  collection: CatalogCollection,
+  { collection, root, children }: CatalogCollection,
   range: KeyRange,
   wanted: ChunkPath,
-): Promise<boolean> {
-  if (await isKeyless(transaction, parts.layout, collection.collection)) return true;
-  return wanted === 'straight' && isUntouched(parts, transaction, collection, range);
-}
-
-/** True when the range holds neither rows nor fences. */
-async function isUntouched(
-  { layout }: PostgresStoreParts,
-  transaction: PostgresTransaction,
-  { collection, root }: CatalogCollection,
-  range: KeyRange,
-): Promise<boolean> {
-  const rows = keyRange(root.key, 't', range, 1);
-  const fences = fenceInRange(root, range, 1);
-  const [, inTable, inFences] = await transaction.run([
+  leavesOut = true,
+): Promise<readonly Key[] | null> {
+  if (await isKeyless(transaction, parts.layout, collection)) return [];
+  if (wanted !== 'straight') return null;
+  const most = leavesOut && children.length === 0 ? PRESENT_MAX : 0;
+  const { condition, values } = keyRange(root.key, 't', range, 1);
+  const key = root.key.map(({ quoted }) => `t.${quoted}`).join(', ');
+  const [, found] = await transaction.run([
     // The planner expects a third of the table behind each bound of several columns, and to meet one of those rows soon.
     { text: `SELECT pg_catalog.set_config('enable_seqscan', 'off', true)` },
-    {
-      text: `SELECT EXISTS (SELECT 1 FROM ${root.quoted} t WHERE ${rows.condition})`,
-      values: rows.values,
-    },
-    {
-      text: `SELECT EXISTS (SELECT 1 FROM ${layout.fence} f WHERE ${fences.condition})`,
-      values: [collection, ...fences.values],
-    },
+    { text: `SELECT ${key} FROM ${root.quoted} t WHERE ${condition} LIMIT ${most + 1}`, values },
     { text: 'SET LOCAL enable_seqscan TO DEFAULT' },
   ]);
-  return [inTable, inFences].every((found) => found?.rows[0]?.[0] === 'f');
+  const rows = found?.rows ?? [];
+  return rows.length > most ? null : rows.map((row) => row.map((part) => part ?? ''));
 }
 
 /** After the straight path: takes out what was deleted meanwhile. Number of roots. */

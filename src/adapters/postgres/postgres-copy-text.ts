@@ -5,7 +5,7 @@ import type { ChunkTicket, CopiedText, KeyRange, TextSource } from '../../store/
 import type { CatalogCollection, CatalogColumn } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
 import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunk-record.ts';
-import { goesStraight, removeDeleted } from './postgres-chunk-write.ts';
+import { removeDeleted, straightBeside } from './postgres-chunk-write.ts';
 import { copyBytesIn } from './postgres-copy-stream.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { columnList } from './postgres-door-sql.ts';
@@ -27,7 +27,7 @@ export async function copyText(
   const collection = await parts.catalog.collection(ticket.collection);
   const { root } = collection;
   const range = await recordedRange(transaction, parts.layout, ticket);
-  const straight = await goesStraight(parts, transaction, collection, range, wanted);
+  const beside = await straightBeside(parts, transaction, collection, range, wanted, false);
   const source = await from.read(ticket.collection, ticket.range, rowsMax, timeoutMs);
   const columns = columnsOf(collection, source.columns);
   let end: Buffer | null = null;
@@ -45,7 +45,7 @@ export async function copyText(
   };
   const last = (count: number): Key | null =>
     end === null || rowsMax === null || count < rowsMax ? null : lastKey(end, root.key.length);
-  if (straight) {
+  if (beside !== null) {
     const statement = `COPY ${root.quoted} (${columnList(columns)}) FROM STDIN`;
     const count = await copyBytesIn(transaction, statement, rows, limits);
     const deleted = await removeDeleted(parts, transaction, collection, range);

@@ -1,4 +1,5 @@
 import { ChangeoverError } from '../../errors/index.ts';
+import type { Key } from '../../record/index.ts';
 import type { ChunkTicket, CopySource, KeyRange } from '../../store/index.ts';
 import {
   type CatalogCollection,
@@ -9,13 +10,13 @@ import {
 } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
 import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunk-record.ts';
-import { goesStraight, removeDeleted } from './postgres-chunk-write.ts';
+import { removeDeleted, straightBeside } from './postgres-chunk-write.ts';
 import { type CopyLimits, copyThrough } from './postgres-copy-stream.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { columnList } from './postgres-door-sql.ts';
-import { keyOrder, ordered } from './postgres-key-sql.ts';
+import { keyColumns, keyElements, keyEquals, keyOrder, ordered } from './postgres-key-sql.ts';
 import type { PostgresSession, PostgresTransaction } from './postgres-session.ts';
-import { quoteLiteral } from './postgres-text.ts';
+import { quoteLiteral, textArray } from './postgres-text.ts';
 
 /** What a PostgreSQL store gives to another one that copies from it. */
 export interface CopyReader {
@@ -100,7 +101,7 @@ export async function copyChunk(
   );
   // Enums, for one, are ordered as each server declared them.
   if (bounded && !sameOrder) throw new RangeDisagrees(ticket.collection);
-  const untouched = await goesStraight(parts, transaction, collection, range, wanted);
+  const present = await straightBeside(parts, transaction, collection, range, wanted);
   const limits = { runtime: parts.session.runtime, timeoutMs, what };
   const source = await reader.session.begin({
     timeoutMs,
@@ -110,7 +111,8 @@ export async function copyChunk(
   });
   try {
     const copy = { parts, transaction, source, collection, origin, range: ticket.range, limits };
-    const result = untouched ? await copyStraight(copy, range) : await copyByStage(copy);
+    const result =
+      present === null ? await copyByStage(copy) : await copyStraight(copy, range, present);
     await source.rollback();
     return result;
   } catch (error) {
@@ -135,16 +137,17 @@ interface Copied {
   readonly rows: number;
 }
 
-async function copyStraight(copy: Copy, range: KeyRange): Promise<Copied> {
+async function copyStraight(copy: Copy, range: KeyRange, present: readonly Key[]): Promise<Copied> {
   const { parts, transaction, source, collection, limits } = copy;
   const into = ({ target, columns, format }: TablePair): string =>
     `COPY ${target.quoted} (${columnList(columns)}) FROM STDIN${format}`;
   const root = pairOf(copy.origin.root, collection.root);
-  const rows = await copyThrough(source, selectRoots(copy, root), transaction, into(root), limits);
+  const select = selectRoots(copy, root, present);
+  const rows = await copyThrough(source, select, transaction, into(root), limits);
   for (const { pair, select } of childPairs(copy))
     await copyThrough(source, select, transaction, into(pair), limits);
   const deleted = await removeDeleted(parts, transaction, collection, range);
-  return { inserted: rows - deleted, rows };
+  return { inserted: rows - deleted, rows: rows + present.length };
 }
 
 async function copyByStage(copy: Copy): Promise<Copied> {
@@ -171,10 +174,24 @@ async function copyByStage(copy: Copy): Promise<Copied> {
   return { inserted: merge.inserted, rows };
 }
 
-function selectRoots({ origin, range }: Copy, pair: TablePair): string {
+/** @param present keys that are left out */
+function selectRoots(
+  { origin, range }: Copy,
+  pair: TablePair,
+  present: readonly Key[] = [],
+): string {
   const { key } = origin.root;
   const columns = pair.columns.map(({ quoted }) => `t.${quoted}`).join(', ');
-  return `COPY (SELECT ${columns} FROM ${origin.root.quoted} t WHERE ${literalRange(key, range)}
+  const conditions = [literalRange(key, range)];
+  if (present.length > 0) {
+    const lists = keyColumns(present, key.length).map(
+      (part) => `${quoteLiteral(textArray(part))}::text[]`,
+    );
+    const names = lists.map((_, index) => `c${index + 1}`).join(', ');
+    conditions.push(`NOT EXISTS (SELECT 1 FROM unnest(${lists.join(', ')}) AS k(${names})
+      WHERE ${keyEquals(key, 't', keyElements(key, 'k'))})`);
+  }
+  return `COPY (SELECT ${columns} FROM ${origin.root.quoted} t WHERE ${conditions.join(' AND ')}
     ORDER BY ${keyOrder(key, 't')}) TO STDOUT${pair.format}`;
 }
 
