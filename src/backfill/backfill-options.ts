@@ -93,13 +93,21 @@ export type BackfillLimits = Required<
   >
 >;
 
+/** Rows whose chunk keeps no processor busy for longer than some milliseconds. */
+const BURST_ROWS = 500;
+
+/**
+ * What a chunk keeps busy, the traffic waits for: so it has a twentieth of a second's rows, at most. Of slow rates it has more, up to half a second's: each chunk
+ * costs some transactions, too.
+ */
+const chunkAtRate = (rowsPerSecond: number): number =>
+  Math.max(rowsPerSecond / 20, Math.min(rowsPerSecond / 2, BURST_ROWS));
+
 /** Fills in the defaults. `path`: how rows travel. */
 export function backfillLimits(options: BackfillOptions, path: 'copy' | 'rows'): BackfillLimits {
   const rowsMax = options.chunkRowsMax ?? (path === 'copy' ? 200_000 : 10_000);
-  // A chunk larger than half a second of the allowed rate would come in bursts.
-  const rateCap = options.rowsPerSecondMax
-    ? Math.max(1, Math.ceil(options.rowsPerSecondMax / Number(process.env.CAP ?? 2)))
-    : Number.POSITIVE_INFINITY;
+  const rate = options.rowsPerSecondMax ?? 0;
+  const rateCap = rate > 0 ? Math.max(1, Math.ceil(chunkAtRate(rate))) : Number.POSITIVE_INFINITY;
   const chunkRowsMax = Math.max(1, Math.min(rowsMax, rateCap));
   return {
     chunkRowsInitial: options.chunkRowsInitial ?? (path === 'copy' ? 20_000 : 1_000),

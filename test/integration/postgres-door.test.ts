@@ -167,6 +167,54 @@ test('keys that the sides order differently are copied all the same, and deletes
   await expect(store.door.writeChunk(ticket, records, context)).rejects.toThrow(/CHUNK_LOST/);
 });
 
+describe('a chunk into a range that is not empty', () => {
+  const range = { after: null, until: ['z'] };
+  const records = ['a', 'b', 'c', 'd', 'e'].map((id) => ({
+    key: [id],
+    record: { id, name: 'copied' },
+  }));
+  const texts = (): Promise<Record<string, unknown>[]> =>
+    query(url(), 'SELECT id, name FROM texts ORDER BY 1');
+  const text = (id: string, sequence: number, name: string | null): Change => ({
+    ...change(id, sequence, name === null ? null : { id, name }),
+    collection: 'texts',
+  });
+
+  test('leaves rows that are there as they are, and does not bring deleted ones back', async () => {
+    const store = await follower();
+    await store.door.apply([text('b', 3, 'live'), text('d', 4, null)], context);
+    await query(url(), "INSERT INTO texts VALUES ('zz', 'beyond')");
+    const ticket = await store.door.beginChunk('texts', 1, range, 'w');
+    expect(await store.door.writeChunk(ticket, records, context)).toEqual({ inserted: 3 });
+    expect(await texts()).toEqual([
+      { id: 'a', name: 'copied' },
+      { id: 'b', name: 'live' },
+      { id: 'c', name: 'copied' },
+      { id: 'e', name: 'copied' },
+      { id: 'zz', name: 'beyond' },
+    ]);
+  });
+
+  test('meets a row that comes while it is being written, and leaves that one, too', async () => {
+    const store = await follower();
+    await store.door.apply([text('b', 3, 'live')], context);
+    const ticket = await store.door.beginChunk('texts', 1, range, 'w');
+    await foreign.query('BEGIN');
+    await foreign.query("INSERT INTO texts VALUES ('c', 'foreign')");
+    const written = store.door.writeChunk(ticket, records, context);
+    await sleep(120);
+    await foreign.query('COMMIT');
+    expect(await written).toEqual({ inserted: 3 });
+    expect((await texts()).map(({ name }) => name)).toEqual([
+      'copied',
+      'live',
+      'foreign',
+      'copied',
+      'copied',
+    ]);
+  });
+});
+
 test('a unique value may move from a deleted record to another one in a batch', async () => {
   const store = await follower();
   const with_ = (id: string): DataRecord => ({ id, name: 'n', email: 'a@b' });
