@@ -1,4 +1,4 @@
-// Copies `accounts` with the real engine, in a process of its own so that its memory can be told. argv: sourceUrl targetUrl identity|key-later|transform
+// Copies `accounts` with the real engine, in a process of its own so that its memory can be told. argv: sourceUrl targetUrl identity|touched|key-later|transform
 // Prints one JSON line: { ms, rows, maxRssMb, cpuSeconds }.
 import { memoryControl } from '../../src/adapters/memory/index.ts';
 import { postgres } from '../../src/adapters/postgres/index.ts';
@@ -10,7 +10,7 @@ import {
   initialState,
   type MigrationState,
 } from '../../src/migration/index.ts';
-import type { DataRecord } from '../../src/record/index.ts';
+import type { Change, DataRecord } from '../../src/record/index.ts';
 import { systemRuntime } from '../../src/runtime/index.ts';
 
 const [sourceUrl = '', targetUrl = '', mode = 'identity'] = process.argv.slice(2);
@@ -56,6 +56,30 @@ const context: MigrationContext = {
   events: createEventHub(),
   instance: 'bench',
 };
+/** Live changes of every 20th row, up to so many rows at a time, have come before the copy: rows and fences. */
+async function touch(atOnce: number): Promise<void> {
+  const all = { after: null, until: null };
+  const last = Number((await source.records.boundary('accounts', all, 1e9))?.[0] ?? 0);
+  for (let from = 0; from < last; from += atOnce) {
+    const changes: Change[] = [];
+    for (let aid = from + 20; aid <= Math.min(last, from + atOnce); aid += 20)
+      changes.push({
+        collection: 'accounts',
+        key: [String(aid)],
+        version: { epoch: 1, sequence: BigInt(aid) },
+        value: {
+          aid: String(aid),
+          bid: String(Math.floor(aid / 100_000) + 1),
+          abalance: '0',
+          filler: ''.padEnd(84),
+        },
+        origin: 'live',
+      });
+    await target.door.apply(changes, { epoch: 1, timeoutMs: 60_000 });
+  }
+}
+
+if (mode === 'touched') await touch(50_000);
 const started = performance.now();
 const before = process.cpuUsage();
 const result = await runBackfill(

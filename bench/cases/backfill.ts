@@ -58,7 +58,14 @@ async function measure(server: PrivatePostgres, { say }: BenchContext): Promise<
   await psql(server, 'old', fillAccounts(rows));
   await psql(server, 'old', 'VACUUM ANALYZE accounts');
 
-  const figures: Figures = { hand: [], identity: [], transform: [], later: [], clone: [] };
+  const figures: Figures = {
+    hand: [],
+    identity: [],
+    touched: [],
+    transform: [],
+    later: [],
+    clone: [],
+  };
   const withClone = installed('pgcopydb');
   if (!withClone) say('NO PGCOPYDB: not measured beside it');
   const steps = [
@@ -67,6 +74,7 @@ async function measure(server: PrivatePostgres, { say }: BenchContext): Promise<
       figures.hand.push(await elapsedMs(() => copyByHand(server, 'old', 'new')));
     },
     async () => figures.identity.push(await ours(server, 'identity')),
+    async () => figures.touched.push(await ours(server, 'touched')),
     async () => withClone && figures.clone.push(await clone(server)),
     async () => figures.later.push(await ours(server, 'key-later')),
     async () => figures.transform.push(await ours(server, 'transform')),
@@ -75,7 +83,7 @@ async function measure(server: PrivatePostgres, { say }: BenchContext): Promise<
     // There and back, so that drift of the machine hits all alike.
     for (const step of round % 2 === 0 ? steps : [...steps].reverse()) await step();
     say(
-      `round ${round + 1}: by hand ${rate(figures.hand.at(-1))}, identity ${rate(figures.identity.at(-1)?.ms)}, transform ${rate(figures.transform.at(-1)?.ms)}, key later ${rate(figures.later.at(-1)?.ms)}, pgcopydb ${rate(figures.clone.at(-1))}`,
+      `round ${round + 1}: by hand ${rate(figures.hand.at(-1))}, identity ${rate(figures.identity.at(-1)?.ms)}, beside live rows ${rate(figures.touched.at(-1)?.ms)}, transform ${rate(figures.transform.at(-1)?.ms)}, key later ${rate(figures.later.at(-1)?.ms)}, pgcopydb ${rate(figures.clone.at(-1))}`,
     );
   }
   return casesOf(figures);
@@ -84,6 +92,8 @@ async function measure(server: PrivatePostgres, { say }: BenchContext): Promise<
 interface Figures {
   readonly hand: number[];
   readonly identity: Copied[];
+  /** Every 20th row has come by a live change before. */
+  readonly touched: Copied[];
   readonly transform: Copied[];
   readonly later: Copied[];
   readonly clone: number[];
@@ -99,6 +109,12 @@ function casesOf(figures: Figures): readonly Case[] {
       'identity, beside psql COPY | psql COPY into a keyed table',
       'rows/s',
       perSecond(figures.identity.map((one) => one.ms)),
+      alternative,
+    ),
+    compare(
+      'identity where every 20th row is there by a live change, beside the same',
+      'rows/s',
+      perSecond(figures.touched.map((one) => one.ms)),
       alternative,
     ),
     ...(figures.clone.length === 0
@@ -165,7 +181,7 @@ async function clone(server: PrivatePostgres): Promise<number> {
 
 async function ours(
   server: PrivatePostgres,
-  mode: 'identity' | 'key-later' | 'transform',
+  mode: 'identity' | 'touched' | 'key-later' | 'transform',
 ): Promise<Copied> {
   await fresh(server);
   const script = fileURLToPath(new URL('../backfill/copy-accounts.ts', import.meta.url));

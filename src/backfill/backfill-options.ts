@@ -97,11 +97,11 @@ export type BackfillLimits = Required<
 const BURST_ROWS = 500;
 
 /**
- * What a chunk keeps busy, the traffic waits for: so it has a twentieth of a second's rows, at most. Of slow rates it has more, up to half a second's: each chunk
- * costs some transactions, too.
+ * What a chunk keeps busy, the traffic waits for: so it has a tenth of a second's rows. Of slow rates it has more, up to half a second's and
+ * `BURST_ROWS`: each chunk costs some transactions, too.
  */
 const chunkAtRate = (rowsPerSecond: number): number =>
-  Math.max(rowsPerSecond / 20, Math.min(rowsPerSecond / 2, BURST_ROWS));
+  Math.max(rowsPerSecond / 10, Math.min(rowsPerSecond / 2, BURST_ROWS));
 
 /** Fills in the defaults. `path`: how rows travel. */
 export function backfillLimits(options: BackfillOptions, path: 'copy' | 'rows'): BackfillLimits {

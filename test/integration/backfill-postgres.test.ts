@@ -141,6 +141,34 @@ describe('a backfill from PostgreSQL to PostgreSQL', () => {
     expect(await databases.query(1, digest)).toEqual(await databases.query(0, digest));
   });
 
+  test.each([3, 1_500])('of %i deleted records none comes back with the bytes', async (gone) => {
+    const shape = { table: 'customers', key: ['id'] };
+    await databases.query(1, 'DROP TABLE contact_points, customers');
+    await databases.query(1, customersDdl.source);
+    await databases.query(0, customersSeed(20_000));
+    await open(itemsCollection({ name: 'customers', source: shape, target: shape }));
+    const { door } = fixture.context.stores.target;
+    const { epoch } = await fixture.state();
+    const tombstones = Array.from({ length: gone }, (_, at) => ({
+      collection: 'customers',
+      key: [String(7 * at + 1)],
+      version: { epoch, sequence: 1n },
+      value: null,
+      origin: 'live' as const,
+    }));
+    await door.apply(tombstones, { epoch, timeoutMs: 20_000 });
+    // A row of somebody else's, whose record was deleted once: not the copy's to remove.
+    await databases.query(1, "INSERT INTO customers VALUES (1, 'theirs', NULL, NULL, '0', now())");
+    const result = await backfill({ chunkRowsInitial: 2_000, chunkRowsMax: 4_000 });
+    const rowsInserted = 20_000 - gone;
+    expect(result).toMatchObject({ outcome: 'finished', rowsRead: 20_000, rowsInserted });
+    const [row] = await databases.query(
+      1,
+      "SELECT count(*)::int AS n, count(*) FILTER (WHERE name = 'theirs')::int AS theirs FROM customers",
+    );
+    expect(row).toEqual({ n: rowsInserted + 1, theirs: 1 });
+  });
+
   test('a byte copy that meets a refused row falls back to records and finds it', async () => {
     const shape = { table: 'customers', key: ['id'] };
     await databases.query(1, 'DROP TABLE contact_points, customers');

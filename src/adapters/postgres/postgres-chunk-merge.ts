@@ -65,6 +65,7 @@ export class Merge {
     const remember = `WITH ins AS (${insert} RETURNING ${returned})
       INSERT INTO ${INSERTED} SELECT ${returned} FROM ins`;
     const results = await this.#transaction.run([
+      { text: `ANALYZE ${STAGE}` },
       // Which roots are ours matters only to their children.
       { text: this.#collection.children.length === 0 ? insert : remember, values: [collection] },
       {
@@ -78,7 +79,7 @@ export class Merge {
         values: [collection],
       },
     ]);
-    this.inserted += (results[0]?.count ?? 0) - (results[1]?.count ?? 0);
+    this.inserted += (results[1]?.count ?? 0) - (results[2]?.count ?? 0);
   }
 
   /** After all roots: children go with the roots that are still ours. */

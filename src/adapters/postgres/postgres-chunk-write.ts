@@ -1,4 +1,4 @@
-import { encodeKey, type Key, type Scalar } from '../../record/index.ts';
+import { decodeKey, encodeKey, type Key, type Scalar } from '../../record/index.ts';
 import type { ChunkTicket, KeyRange, StoredRecord } from '../../store/index.ts';
 import type { CatalogCollection, CatalogColumn, CatalogTable } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
@@ -7,9 +7,10 @@ import { type CopyLimits, copyRowsIn } from './postgres-copy-stream.ts';
 import { isKeyless } from './postgres-deferred.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { type RowGroup, tableRows } from './postgres-door-rows.ts';
-import { columnList, keyValues } from './postgres-door-sql.ts';
-import { keyElements, keyEquals, keyRange, keyUnnest } from './postgres-key-sql.ts';
-import type { PostgresTransaction } from './postgres-session.ts';
+import { columnList, deleteRecords, keyValues } from './postgres-door-sql.ts';
+import { keyElements, keyRange, keyText, keyUnnest } from './postgres-key-sql.ts';
+import type { PostgresTransaction, Statement } from './postgres-session.ts';
+import { textArray } from './postgres-text.ts';
 
 /*
  * How a chunk gets into the tables, after its record has been updated in the same transaction.
@@ -39,18 +40,18 @@ export async function writeRecords(
   };
   const range = await recordedRange(transaction, layout, ticket);
   await refuseStrays(transaction, root, ticket, range, records);
-  const present = await straightBeside(parts, transaction, collection, range, wanted);
-  if (present !== null) {
-    const known = new Set(present.map(encodeKey));
-    const rows = tableRows(
-      collection,
-      records.filter(({ key }) => !known.has(encodeKey(key))),
-    );
+  const beside = await straightBeside(parts, transaction, collection, range, wanted);
+  if (beside !== null) {
+    const present = new Set(beside.present.map(encodeKey));
+    const brought = records.filter(({ key }) => !present.has(encodeKey(key)));
+    const rows = tableRows(collection, brought);
     let inserted = 0;
     for (const group of rows.roots) inserted += await copyGroup(transaction, root, group, limits);
     for (const { child, groups } of rows.children)
       for (const group of groups) await copyGroup(transaction, child, group, limits);
-    return { inserted: inserted - (await removeDeleted(parts, transaction, collection, range)) };
+    const keys = brought.map(({ key }) => key);
+    const deleted = await removeDeleted(parts, transaction, collection, range, { keys });
+    return { inserted: inserted - deleted };
   }
   const rows = tableRows(collection, records);
   const merge = new Merge(parts, transaction, collection);
@@ -128,11 +129,18 @@ function fenceElements(key: readonly CatalogColumn[]): readonly string[] {
 }
 
 /** Beside more rows than this in its range a chunk goes through the stage. */
-const PRESENT_MAX = 5_000;
+const PRESENT_MAX = 20_000;
+
+/** What a straight copy finds in the table. */
+export interface Beside {
+  /** Keys of the rows in the range, which it leaves out. */
+  readonly present: readonly Key[];
+  /** There is no key that a row could meet (postgres-deferred.ts), and no index to look it up. */
+  readonly keyless: boolean;
+}
 
 /**
- * COPY goes into the tables, and leaves out the keys that this answers: those of the rows that are there. null: by the stage. There is nothing to leave out while there
- * is no key that a row could meet (postgres-deferred.ts); `leavesOut` false: only a range without rows will do.
+ * COPY goes into the tables, and leaves out what this answers; null: by the stage. `leavesOut` false: only a range without rows will do.
  *
  * Whether the range has fences need not be known: a row that comes after this look is met (and then it is the stage), and rows whose fence says deleted
  * are taken out again. Of a record with children it would have to be known which rows are whose, so there the range has to be empty.
@@ -144,43 +152,106 @@ export async function straightBeside(
   range: KeyRange,
   wanted: ChunkPath,
   leavesOut = true,
-): Promise<readonly Key[] | null> {
-  if (await isKeyless(transaction, parts.layout, collection)) return [];
+): Promise<Beside | null> {
+  if (await isKeyless(transaction, parts.layout, collection)) return { present: [], keyless: true };
   if (wanted !== 'straight') return null;
   const most = leavesOut && children.length === 0 ? PRESENT_MAX : 0;
   const { condition, values } = keyRange(root.key, 't', range, 1);
-  const key = root.key.map(({ quoted }) => `t.${quoted}`).join(', ');
-  const [, found] = await transaction.run([
-    // The planner expects a third of the table behind each bound of several columns, and to meet one of those rows soon.
-    { text: `SELECT pg_catalog.set_config('enable_seqscan', 'off', true)` },
-    { text: `SELECT ${key} FROM ${root.quoted} t WHERE ${condition} LIMIT ${most + 1}`, values },
-    { text: 'SET LOCAL enable_seqscan TO DEFAULT' },
-  ]);
-  const rows = found?.rows ?? [];
-  return rows.length > most ? null : rows.map((row) => row.map((part) => part ?? ''));
+  const present = await byIndex(transaction, {
+    text: `SELECT ${keyOf(root)} FROM ${root.quoted} t WHERE ${condition} LIMIT ${most + 1}`,
+    values,
+  });
+  return present.length > most ? null : { present, keyless: false };
 }
 
-/** After the straight path: takes out what was deleted meanwhile. Number of roots. */
+const keyOf = (root: CatalogTable): string =>
+  root.key.map(({ quoted }) => `t.${quoted}`).join(', ');
+
+/** Keys. The planner expects a third of the table behind each bound of several columns, and to meet one of those rows soon. */
+async function byIndex(transaction: PostgresTransaction, look: Statement): Promise<readonly Key[]> {
+  const [, found] = await transaction.run([
+    { text: `SELECT pg_catalog.set_config('enable_seqscan', 'off', true)` },
+    look,
+    { text: 'SET LOCAL enable_seqscan TO DEFAULT' },
+  ]);
+  return (found?.rows ?? []).map((row) => row.map((part) => part ?? ''));
+}
+
+/** Rows that a straight copy has brought. */
+export type Brought =
+  /** By their keys, as the source spells them. */
+  | { readonly keys: readonly Key[] }
+  /** All of the range but those. `alike`: this store spells keys as the source does. */
+  | { readonly beside: Beside; readonly alike: boolean };
+
+/** Fences of deleted records that are looked through; where there are more, it is the rows that are looked up. */
+const TOMBSTONES_FEW = 1_000;
+
+/**
+ * After the straight path: takes out what was deleted meanwhile, or before. Number of roots. Costs next to nothing where nothing of the collection is deleted, and no
+ * more than a look for each row where much is.
+ */
 export async function removeDeleted(
   { layout }: PostgresStoreParts,
   transaction: PostgresTransaction,
-  { collection, root, children }: CatalogCollection,
+  collection: CatalogCollection,
   range: KeyRange,
+  brought: Brought,
 ): Promise<number> {
-  const { condition, values } = fenceInRange(root, range, 1);
-  const remove = (table: CatalogTable, columns: readonly CatalogColumn[]) => ({
-    text: `DELETE FROM ${table.quoted} t USING ${layout.fence} f
-      WHERE f.deleted AND ${condition} AND CASE WHEN f.collection = $1 THEN ${keyEquals(columns, 't', fenceElements(root.key))} END`,
-    values: [collection, ...values],
-  });
-  const looked = await transaction.query(
-    `SELECT EXISTS (SELECT 1 FROM ${layout.fence} f WHERE f.deleted AND ${condition})`,
-    [collection, ...values],
+  const { fence } = layout;
+  const { collection: name, root } = collection;
+  const { rows } = await transaction.query(
+    `SELECT count(*) FROM (SELECT 1 FROM ${fence} WHERE collection = $1 AND deleted LIMIT ${TOMBSTONES_FEW + 1}) f`,
+    [name],
   );
-  if (looked.rows[0]?.[0] === 'f') return 0;
-  const results = await transaction.run([
-    ...children.map((child) => remove(child, child.parent)),
-    remove(root, root.key),
-  ]);
+  const tombstones = Number(rows[0]?.[0]);
+  if (tombstones === 0) return 0;
+  let gone: readonly Key[];
+  if ('keys' in brought) {
+    const found = await transaction.query(
+      `SELECT key FROM ${fence} WHERE collection = $1 AND deleted AND key = ANY ($2::text[])`,
+      [name, textArray(brought.keys.map(encodeKey))],
+    );
+    gone = found.rows.map(([key]) => decodeKey(key ?? ''));
+  } else {
+    const { beside, alike } = brought;
+    const rowByRow = tombstones > TOMBSTONES_FEW && alike && !beside.keyless;
+    const all = rowByRow
+      ? await byIndex(transaction, deletedRows(fence, name, root, range))
+      : await byIndex(transaction, deletedFences(fence, name, root, range));
+    const kept = new Set(beside.present.map(encodeKey));
+    gone = all.filter((key) => !kept.has(encodeKey(key)));
+  }
+  if (gone.length === 0) return 0;
+  const results = await transaction.run(deleteRecords(collection, gone));
   return results.at(-1)?.count ?? 0;
+}
+
+/** Rows of the range whose fence says deleted: each is looked up. */
+function deletedRows(fence: string, name: string, root: CatalogTable, range: KeyRange): Statement {
+  const { condition, values } = keyRange(root.key, 't', range, 2);
+  const text = keyText(root.key.map(({ quoted }) => `t.${quoted}`));
+  return {
+    text: `SELECT ${keyOf(root)} FROM ${root.quoted} t WHERE ${condition}
+      AND (SELECT f.deleted FROM ${fence} f WHERE f.collection = $1 AND f.key = ${text} LIMIT 1)`,
+    values: [name, ...values],
+  };
+}
+
+/** Keys of the range whose fence says deleted, whatever their spelling: each fence is looked at. */
+function deletedFences(
+  fence: string,
+  name: string,
+  root: CatalogTable,
+  range: KeyRange,
+): Statement {
+  const { condition, values } = fenceInRange(root, range, 1);
+  // Other collections' keys may not be of these types: they are never cast.
+  const elements = fenceElements(root.key).map(
+    (element) => `CASE WHEN f.collection = $1 THEN ${element} END`,
+  );
+  return {
+    text: `SELECT ${elements.join(', ')} FROM ${fence} f WHERE f.deleted AND ${condition}`,
+    values: [name, ...values],
+  };
 }

@@ -170,7 +170,10 @@ async function writeOnce<Result>(
             WHERE collection = $1 AND chunk = $2 AND owner = $3 AND attempt = $4 AND state = 'in-flight'`,
           values: [collection, String(chunk), owner, String(attempt)],
         },
-        { text: `SELECT pg_catalog.set_config('lock_timeout', '${ROW_WAIT_MS}', true)` },
+        // Estimates about new tables and about ranges of several columns are far too high: compiled for them, a statement takes several times as long.
+        {
+          text: `SELECT pg_catalog.set_config('lock_timeout', '${ROW_WAIT_MS}', true), pg_catalog.set_config('jit', 'off', true)`,
+        },
       ]);
       if (claimed?.count !== 1) {
         throw new ChangeoverError(

@@ -13,7 +13,7 @@ import { isInteger, isWithin, keyComparisons, lastKey } from './postgres-key-byt
 import type { PostgresTransaction } from './postgres-session.ts';
 
 /**
- * Writes a chunk from rows that come as text (`store/text-source.ts`): straight into the table while the range is untouched, through a stage
+ * Writes a chunk from rows that come as text (`store/text-source.ts`): straight into the table while the range is empty, through a stage
  * otherwise. Keys are compared with the recorded range as their bytes pass; nothing else is looked at.
  */
 export async function copyText(
@@ -48,7 +48,8 @@ export async function copyText(
   if (beside !== null) {
     const statement = `COPY ${root.quoted} (${columnList(columns)}) FROM STDIN`;
     const count = await copyBytesIn(transaction, statement, rows, limits);
-    const deleted = await removeDeleted(parts, transaction, collection, range);
+    const brought = { beside, alike: root.key.every(spellsAlike) };
+    const deleted = await removeDeleted(parts, transaction, collection, range, brought);
     return { inserted: count - deleted, rows: count, last: last(count) };
   }
   // The stage spells keys as this store does, fences go by the source's spelling.

@@ -10,7 +10,7 @@ import {
 } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
 import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunk-record.ts';
-import { removeDeleted, straightBeside } from './postgres-chunk-write.ts';
+import { type Beside, removeDeleted, straightBeside } from './postgres-chunk-write.ts';
 import { type CopyLimits, copyThrough } from './postgres-copy-stream.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { columnList } from './postgres-door-sql.ts';
@@ -79,8 +79,8 @@ function pairOf(source: CatalogTable, target: CatalogTable): TablePair {
 }
 
 /**
- * Copies a chunk between PostgreSQL servers without looking at its bytes: straight into the table while the range is untouched, through a
- * stage otherwise. The source is read in one snapshot, taken after the chunk was begun.
+ * Copies a chunk between PostgreSQL servers without looking at its bytes: straight into the table, beside the rows that are there; through a
+ * stage where these are many, or one comes meanwhile. The source is read in one snapshot, taken after the chunk was begun.
  */
 export async function copyChunk(
   parts: PostgresStoreParts,
@@ -101,7 +101,7 @@ export async function copyChunk(
   );
   // Enums, for one, are ordered as each server declared them.
   if (bounded && !sameOrder) throw new RangeDisagrees(ticket.collection);
-  const present = await straightBeside(parts, transaction, collection, range, wanted);
+  const beside = await straightBeside(parts, transaction, collection, range, wanted);
   const limits = { runtime: parts.session.runtime, timeoutMs, what };
   const source = await reader.session.begin({
     timeoutMs,
@@ -112,7 +112,7 @@ export async function copyChunk(
   try {
     const copy = { parts, transaction, source, collection, origin, range: ticket.range, limits };
     const result =
-      present === null ? await copyByStage(copy) : await copyStraight(copy, range, present);
+      beside === null ? await copyByStage(copy) : await copyStraight(copy, range, beside);
     await source.rollback();
     return result;
   } catch (error) {
@@ -137,17 +137,22 @@ interface Copied {
   readonly rows: number;
 }
 
-async function copyStraight(copy: Copy, range: KeyRange, present: readonly Key[]): Promise<Copied> {
+async function copyStraight(copy: Copy, range: KeyRange, beside: Beside): Promise<Copied> {
   const { parts, transaction, source, collection, limits } = copy;
   const into = ({ target, columns, format }: TablePair): string =>
     `COPY ${target.quoted} (${columnList(columns)}) FROM STDIN${format}`;
   const root = pairOf(copy.origin.root, collection.root);
-  const select = selectRoots(copy, root, present);
+  const select = selectRoots(copy, root, beside.present);
   const rows = await copyThrough(source, select, transaction, into(root), limits);
   for (const { pair, select } of childPairs(copy))
     await copyThrough(source, select, transaction, into(pair), limits);
-  const deleted = await removeDeleted(parts, transaction, collection, range);
-  return { inserted: rows - deleted, rows: rows + present.length };
+  // A numeric(6,2) and a numeric spell the same key differently.
+  const alike = collection.root.key.every(
+    ({ type }, at) => type === copy.origin.root.key[at]?.type,
+  );
+  const brought = { beside, alike };
+  const deleted = await removeDeleted(parts, transaction, collection, range, brought);
+  return { inserted: rows - deleted, rows: rows + beside.present.length };
 }
 
 async function copyByStage(copy: Copy): Promise<Copied> {

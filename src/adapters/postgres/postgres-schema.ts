@@ -142,7 +142,7 @@ export function tableStatements(layout: PostgresLayout): readonly string[] {
       deleted boolean NOT NULL,
       PRIMARY KEY (collection, key)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05)`,
-    // Each chunk looks for the deleted ones; there may be a fence for every record.
+    // Each chunk asks whether anything was deleted; there may be a fence for every record.
     `CREATE INDEX IF NOT EXISTS fence_deleted ON ${fence} (collection) WHERE deleted`,
     // Backfill chunks; range bounds are key parts as text, NULL: no bound.
     `CREATE TABLE IF NOT EXISTS ${chunk} (
