@@ -7,8 +7,8 @@ import { type CopyLimits, copyRowsIn } from './postgres-copy-stream.ts';
 import { isKeyless } from './postgres-deferred.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { type RowGroup, tableRows } from './postgres-door-rows.ts';
-import { columnList, deleteRecords, keyValues } from './postgres-door-sql.ts';
-import { keyElements, keyRange, keyText, keyUnnest } from './postgres-key-sql.ts';
+import { columnList, keyValues } from './postgres-door-sql.ts';
+import { keyElements, keyEquals, keyRange, keyText, keyUnnest } from './postgres-key-sql.ts';
 import type { PostgresTransaction, Statement } from './postgres-session.ts';
 import { textArray } from './postgres-text.ts';
 
@@ -167,8 +167,11 @@ export async function straightBeside(
 const keyOf = (root: CatalogTable): string =>
   root.key.map(({ quoted }) => `t.${quoted}`).join(', ');
 
-/** Keys. The planner expects a third of the table behind each bound of several columns, and to meet one of those rows soon. */
-async function byIndex(transaction: PostgresTransaction, look: Statement): Promise<readonly Key[]> {
+/** Rows of text. The planner expects a third of the table behind each bound of several columns, and to meet one of those rows soon. */
+async function byIndex(
+  transaction: PostgresTransaction,
+  look: Statement,
+): Promise<readonly (readonly string[])[]> {
   const [, found] = await transaction.run([
     { text: `SELECT pg_catalog.set_config('enable_seqscan', 'off', true)` },
     look,
@@ -206,25 +209,52 @@ export async function removeDeleted(
   );
   const tombstones = Number(rows[0]?.[0]);
   if (tombstones === 0) return 0;
-  let gone: readonly Key[];
+  let gone: readonly Gone[];
   if ('keys' in brought) {
     const found = await transaction.query(
       `SELECT key FROM ${fence} WHERE collection = $1 AND deleted AND key = ANY ($2::text[])`,
       [name, textArray(brought.keys.map(encodeKey))],
     );
-    gone = found.rows.map(([key]) => decodeKey(key ?? ''));
+    gone = found.rows.map(([key]) => ({ key: decodeKey(key ?? ''), fence: key ?? '' }));
   } else {
     const { beside, alike } = brought;
     const rowByRow = tombstones > TOMBSTONES_FEW && alike && !beside.keyless;
-    const all = rowByRow
-      ? await byIndex(transaction, deletedRows(fence, name, root, range))
-      : await byIndex(transaction, deletedFences(fence, name, root, range));
-    const kept = new Set(beside.present.map(encodeKey));
-    gone = all.filter((key) => !kept.has(encodeKey(key)));
+    const look = rowByRow ? deletedRows : deletedFences;
+    const found = await byIndex(transaction, look(fence, name, root, range));
+    const present = new Set(beside.present.map(encodeKey));
+    gone = found
+      .map((parts) => ({ key: parts.slice(0, -1), fence: parts.at(-1) ?? '' }))
+      .filter(({ key }) => !present.has(encodeKey(key)));
   }
   if (gone.length === 0) return 0;
-  const results = await transaction.run(deleteRecords(collection, gone));
+  const results = await transaction.run(deleteGone(fence, collection, gone));
   return results.at(-1)?.count ?? 0;
+}
+
+/** A key, and the fence that says deleted. */
+interface Gone {
+  readonly key: Key;
+  readonly fence: string;
+}
+
+/**
+ * Deletes children, then roots. The fence is asked again, by the statement that deletes: a record that was not in the chunk may have come anew after the look, and its
+ * row is seen only together with its fence.
+ */
+function deleteGone(
+  fence: string,
+  { collection, root, children }: CatalogCollection,
+  gone: readonly Gone[],
+): readonly Statement[] {
+  const parts = root.key.length;
+  const keys = gone.map((one) => [...one.key, one.fence]);
+  const remove = (table: CatalogTable, columns: readonly CatalogColumn[]): Statement => ({
+    text: `DELETE FROM ${table.quoted} t USING ${keyUnnest(parts + 1, 2, 'k')}
+      WHERE ${keyEquals(columns, 't', keyElements(root.key, 'k'))}
+        AND EXISTS (SELECT 1 FROM ${fence} f WHERE f.collection = $1 AND f.key = k.c${parts + 1} AND f.deleted)`,
+    values: [collection, ...keyValues(keys, parts + 1)],
+  });
+  return [...children.map((child) => remove(child, child.parent)), remove(root, root.key)];
 }
 
 /** Rows of the range whose fence says deleted: each is looked up. */
@@ -232,7 +262,7 @@ function deletedRows(fence: string, name: string, root: CatalogTable, range: Key
   const { condition, values } = keyRange(root.key, 't', range, 2);
   const text = keyText(root.key.map(({ quoted }) => `t.${quoted}`));
   return {
-    text: `SELECT ${keyOf(root)} FROM ${root.quoted} t WHERE ${condition}
+    text: `SELECT ${keyOf(root)}, ${text} FROM ${root.quoted} t WHERE ${condition}
       AND (SELECT f.deleted FROM ${fence} f WHERE f.collection = $1 AND f.key = ${text} LIMIT 1)`,
     values: [name, ...values],
   };
@@ -251,7 +281,7 @@ function deletedFences(
     (element) => `CASE WHEN f.collection = $1 THEN ${element} END`,
   );
   return {
-    text: `SELECT ${elements.join(', ')} FROM ${fence} f WHERE f.deleted AND ${condition}`,
+    text: `SELECT ${elements.join(', ')}, f.key FROM ${fence} f WHERE f.deleted AND ${condition}`,
     values: [name, ...values],
   };
 }
