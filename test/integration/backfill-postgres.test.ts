@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runBackfill } from '../../src/backfill/index.ts';
 import { applierDefaults, drainUntilEmpty } from '../../src/capture/index.ts';
+import type { DataRecord } from '../../src/record/index.ts';
 import { createRouter } from '../../src/router/index.ts';
 import { verifyCollection } from '../../src/verify/index.ts';
 import { withDatabases } from '../support/databases.ts';
@@ -167,6 +168,35 @@ describe('a backfill from PostgreSQL to PostgreSQL', () => {
       "SELECT count(*)::int AS n, count(*) FILTER (WHERE name = 'theirs')::int AS theirs FROM customers",
     );
     expect(row).toEqual({ n: rowsInserted + 1, theirs: 1 });
+  });
+
+  test('a row that is there stays, although its key was deleted in another spelling', async () => {
+    const shape = { table: 'customers', key: ['id'] };
+    await databases.query(1, 'DROP TABLE contact_points, customers');
+    for (const at of [0, 1]) {
+      await databases.query(at, 'DROP TABLE IF EXISTS customers');
+      await databases.query(at, customersDdl.source.replace('id bigint', 'id numeric'));
+    }
+    await databases.query(0, customersSeed(50));
+    await databases.query(0, 'UPDATE customers SET id = 1.00 WHERE id = 1');
+    await open(itemsCollection({ name: 'customers', source: shape, target: shape }));
+    const { records } = fixture.context.stores.source;
+    const [first] = await records.scan('customers', { after: null, until: null }, 1);
+    const { door } = fixture.context.stores.target;
+    const { epoch } = await fixture.state();
+    const origin = 'live' as const;
+    const change = { collection: 'customers', origin };
+    const apply = (key: string, sequence: bigint, value: DataRecord | null) =>
+      door.apply([{ ...change, key: [key], version: { epoch, sequence }, value }], {
+        epoch,
+        timeoutMs: 20_000,
+      });
+    await apply('1.0', 1n, null);
+    await apply('1.00', 2n, { ...first?.record, name: 'live' });
+    const result = await backfill();
+    expect(result).toMatchObject({ outcome: 'finished', rowsInserted: 49 });
+    const [row] = await databases.query(1, 'SELECT id::text, name FROM customers WHERE id = 1');
+    expect(row).toEqual({ id: '1.00', name: 'live' });
   });
 
   test('a byte copy that meets a refused row falls back to records and finds it', async () => {

@@ -5,7 +5,7 @@ import type { ChunkTicket, CopiedText, KeyRange, TextSource } from '../../store/
 import type { CatalogCollection, CatalogColumn } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
 import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunk-record.ts';
-import { removeDeleted, straightBeside } from './postgres-chunk-write.ts';
+import { removeDeleted, straightBeside } from './postgres-chunk-straight.ts';
 import { copyBytesIn } from './postgres-copy-stream.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { columnList } from './postgres-door-sql.ts';

@@ -10,7 +10,7 @@ import {
 } from './postgres-catalog.ts';
 import { Merge } from './postgres-chunk-merge.ts';
 import { type ChunkPath, RangeDisagrees, recordedRange } from './postgres-chunk-record.ts';
-import { type Beside, removeDeleted, straightBeside } from './postgres-chunk-write.ts';
+import { type Beside, removeDeleted, straightBeside } from './postgres-chunk-straight.ts';
 import { type CopyLimits, copyThrough } from './postgres-copy-stream.ts';
 import type { PostgresStoreParts } from './postgres-door-entry.ts';
 import { columnList } from './postgres-door-sql.ts';

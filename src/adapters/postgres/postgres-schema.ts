@@ -20,6 +20,8 @@ export interface PostgresLayout {
   readonly meta: string;
   readonly guard: string;
   readonly fence: string;
+  /** Its index of the deleted ones. */
+  readonly fenceDeleted: string;
   readonly chunk: string;
   /** Where this store stands in the streams that it follows. */
   readonly logCheckpoint: string;
@@ -69,6 +71,7 @@ export function postgresLayout(migration: string, side: Side): PostgresLayout {
     meta: own('meta'),
     guard: own('guard'),
     fence: own('fence'),
+    fenceDeleted: own('fence_deleted'),
     chunk: own('chunk'),
     logCheckpoint: own('log_checkpoint'),
     queue: own('queue'),

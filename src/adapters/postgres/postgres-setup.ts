@@ -59,7 +59,8 @@ export function createPostgresSetup(parts: WriteParts): StoreSetup {
 
     async upgrade() {
       if (!(await presence.check())) return;
-      const look = `SELECT ${[layout.logCheckpoint, layout.deferred].map((table) => `to_regclass(${quoteLiteral(table)}) IS NOT NULL`).join(' AND ')}`;
+      const newest = [layout.logCheckpoint, layout.deferred, layout.fenceDeleted];
+      const look = `SELECT ${newest.map((table) => `to_regclass(${quoteLiteral(table)}) IS NOT NULL`).join(' AND ')}`;
       const { rows } = await session.query(look, [], { what: 'look for our tables' });
       await checkFormat(parts, session);
       if (rows[0]?.[0] === 't') return;
