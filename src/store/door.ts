@@ -55,6 +55,7 @@ export interface ChunkTicket {
  * says deleted (a root that came *and went* while the insert ran was present to its delete, which did not wait), then writes the children of
  * the roots that it inserted, marks the chunk done, commits. The range is compared by *this* store's key order: where keys of a chunk do not
  * lie in it (a number there, a text here) the record has to be widened, and older door transactions waited out again, before it writes.
+ * A root that is absent although its fence says otherwise was removed behind the door's back: an adapter may bring it again (PostgreSQL, where it copies straight).
  *
  * Errors: DOOR_SHUT, STORE_UNAVAILABLE, STORE_CONFLICT, STORE_REJECTED (the whole batch is rolled back; the caller bisects), OUTCOME_UNKNOWN.
  */
